@@ -1,0 +1,44 @@
+"""Checks of hyperparameters: each raises ConfigurationError that names option, value, remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from calibrate.errors import ConfigurationError, nearest
+
+
+def finite_number(option: str, value: Any) -> None:  # noqa: ANN401 - user input
+    """Require a finite number."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and math.isfinite(value)):
+        raise ConfigurationError(f"{option} must be a finite number, got {value!r}")
+
+
+def positive_number(option: str, value: Any) -> None:  # noqa: ANN401 - user input
+    """Require a finite number above zero."""
+    finite_number(option, value)
+    if not value > 0:
+        raise ConfigurationError(f"{option} must be positive, got {value!r}")
+
+
+def positive_integer(option: str, value: Any) -> None:  # noqa: ANN401 - user input
+    """Require an integer of at least one."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{option} must be a positive integer, got {value!r}")
+
+
+def choice(option: str, value: Any, allowed: Sequence[str]) -> None:  # noqa: ANN401 - user input
+    """Require one of the allowed words."""
+    if value not in allowed:
+        raise ConfigurationError(f"{option}={value!r}: {nearest(str(value), allowed)}")
+
+
+def layer_sizes(option: str, value: Any) -> tuple[int, ...]:  # noqa: ANN401 - user input
+    """Require a list of layer sizes; an empty one is a linear map."""
+    valid = isinstance(value, (list, tuple)) or hasattr(value, "__iter__")
+    sizes = tuple(value) if valid and not isinstance(value, str) else None
+    if sizes is None or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
+        raise ConfigurationError(f"{option} takes a list of layer sizes, got {value!r}")
+    return sizes

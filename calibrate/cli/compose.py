@@ -1,0 +1,203 @@
+"""From overrides to objects: Hydra composes, this module checks and explains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, cast
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from calibrate.checks import choice
+from calibrate.cli.groups import choices, configuration_folder
+from calibrate.device import DEVICES
+from calibrate.errors import CalibrateError, ConfigurationError, nearest
+from calibrate.study import Study
+
+REQUIRED = ("data", "method")
+PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
+VERSION_BASE = "1.3"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A composed run: the study's parts and what goes with them."""
+
+    study: Study
+    data: str
+    method: str
+    compare_with: tuple[str, ...]
+    seed: int
+    device: str
+    output: str
+    figures: bool
+    note: str | None
+    configuration: str
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that the overrides name.
+
+    Raises ConfigurationError, with the nearest spelling, for anything that does not exist.
+    """
+    parsed = parse(overrides)
+    _require_choices(parsed)
+    if not GlobalHydra.instance().is_initialized():
+        folder = str(configuration_folder())
+        hydra.initialize_config_dir(folder, job_name="calibrate", version_base=VERSION_BASE)
+    try:
+        return hydra.compose("config", list(overrides), return_hydra_config=True)
+    except MissingConfigException as error:
+        raise ConfigurationError(_missing(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigurationError(_explained(error, parsed)) from error
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """The overrides as Hydra reads them; ConfigurationError for a syntax error."""
+    for item in overrides:
+        if item.startswith("-"):
+            raise ConfigurationError(f"no option '{item}': see calibrate run --help")
+        if "=" not in item and not item.startswith("~"):
+            raise ConfigurationError(f"'{item}' is no override: write key=value")
+    try:
+        return list(OverridesParser.create().parse_overrides(list(overrides)))
+    except HydraException as error:
+        raise ConfigurationError(f"cannot read the overrides: {error}") from error
+
+
+def plan(overrides: Sequence[str]) -> Plan:
+    """Compose and instantiate everything a run needs; refuses what does not fit together."""
+    composed = compose(overrides)
+    chosen = composed.hydra.runtime.choices
+    others = _compared(composed, chosen["method"])
+    data = _instantiated(composed.data, "data")
+    methods = {chosen["method"]: _instantiated(composed.method, "method")}
+    for name in others:
+        methods[name] = _instantiated(compose(_with_method(overrides, name)).method, name)
+    evaluators = {
+        name: _instantiated(part, f"evaluator.{name}") for name, part in composed.evaluator.items()
+    }
+    study = Study(data, methods, evaluators)
+    seed = composed.seed
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigurationError(f"seed must be an integer ≥ 0, got {seed!r}")
+    choice("device", composed.device, DEVICES)
+    if not isinstance(composed.report.figures, bool):
+        raise ConfigurationError(f"report.figures is true or false: {composed.report.figures!r}")
+    return Plan(
+        study=study,
+        data=chosen["data"],
+        method=chosen["method"],
+        compare_with=others,
+        seed=seed,
+        device=composed.device,
+        output=str(composed.output),
+        figures=composed.report.figures,
+        note=composed.note,
+        configuration=as_yaml(composed),
+    )
+
+
+def as_yaml(composed: DictConfig) -> str:
+    """The configuration without Hydra's own part."""
+    plain = cast(dict[str, Any], OmegaConf.to_container(composed))
+    return OmegaConf.to_yaml({key: value for key, value in plain.items() if key != "hydra"})
+
+
+def _require_choices(parsed: Sequence[Override]) -> None:
+    named = {override.key_or_group.split("@")[0] for override in parsed}
+    missing = [] if "experiment" in named else [key for key in REQUIRED if key not in named]
+    if missing:
+        lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in REQUIRED)
+        needed = " and ".join(f"{group}=…" for group in missing)
+        raise ConfigurationError(f"a run needs {needed}. Choices: {lists}")
+
+
+def _compared(composed: DictConfig, method: str) -> tuple[str, ...]:
+    names = composed.compare_with
+    if not isinstance(names, ListConfig):
+        raise ConfigurationError(f"compare_with takes a list such as [none,mse], got {names!r}")
+    for name in names:
+        choice("compare_with", name, choices("method"))
+    return tuple(dict.fromkeys(name for name in names if name != method))
+
+
+def _with_method(overrides: Sequence[str], name: str) -> list[str]:
+    """The overrides with another method, whose own options are its defaults."""
+    kept = [
+        item
+        for item, override in zip(overrides, parse(overrides), strict=True)
+        if override.key_or_group != "method" and not override.key_or_group.startswith("method.")
+    ]
+    return [*kept, f"method={name}"]
+
+
+def _instantiated(part: Any, where: str) -> Any:  # noqa: ANN401 - whatever the target is
+    _check_targets(part, where)
+    try:
+        return hydra.utils.instantiate(part, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, CalibrateError):
+                raise cause from error
+            cause = cause.__cause__
+        raise ConfigurationError(f"{where} cannot be built: {error}") from error
+
+
+def _check_targets(part: Any, where: str) -> None:  # noqa: ANN401 - any node
+    allowed = {"calibrate"} | {
+        entry.value.split(".")[0].split(":")[0]
+        for group in PLUGIN_GROUPS
+        for entry in entry_points(group=group)
+    }
+    for target in _targets(OmegaConf.to_container(part)):
+        if target.split(".")[0] not in allowed:
+            raise ConfigurationError(
+                f"{where} names '{target}': only targets of {', '.join(sorted(allowed))} are "
+                "instantiated; a package adds its own by an entry point"
+            )
+
+
+def _targets(node: Any) -> Iterator[str]:  # noqa: ANN401 - nested plain containers
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
+
+
+def _missing(error: MissingConfigException) -> str:
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    known = [str(option) for option in error.options or choices(group)]
+    if not group:
+        return str(error).splitlines()[0]
+    return f"no {group} '{name}': {nearest(name, known)}. Choices: {', '.join(known)}"
+
+
+def _explained(error: Exception, parsed: Sequence[Override]) -> str:
+    """Name the key that does not exist, and the nearest one that does."""
+    found = re.search(r"Could not override '([^']+)'", str(error))
+    if found is None:
+        return str(error).splitlines()[0]
+    key = found[1]
+    parent, _, name = key.rpartition(".")
+    others = [o.input_line for o in parsed if o.key_or_group != key and o.input_line]
+    valid = hydra.compose("config", others, return_hydra_config=False)
+    node = OmegaConf.select(valid, parent) if parent else valid
+    if not isinstance(node, DictConfig):
+        return f"no option '{key}': '{parent}' has no options; {nearest(parent, map(str, valid))}"
+    hint = nearest(name, [str(option) for option in node if not str(option).startswith("_")])
+    return f"no option '{key}': {hint}"

@@ -1,0 +1,80 @@
+"""The configuration folder as it is on disk: which groups, choices and keys there are.
+
+Read as text, without Hydra: for `--help` and tab completion, which must be fast.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+GROUPS = ("data", "method", "experiment", "evaluator")
+KEY = re.compile(r"^( *)([a-z_]\w*):(.*)$")
+
+
+def configuration_folder() -> Path:
+    """`conf/` inside the installed package, else beside it in a source tree."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def choices(group: str) -> list[str]:
+    """The names one can give to a group."""
+    return sorted(path.stem for path in (configuration_folder() / group).glob("*.yaml"))
+
+
+def summary(group: str, name: str) -> str:
+    """The first comment of a choice's file, up to its first colon."""
+    for line in _lines(group, name):
+        if line.startswith("# ") and not line.startswith("# @"):
+            return line[2:].strip()
+    return ""
+
+
+def options(group: str, name: str) -> Iterator[tuple[str, str, str]]:
+    """Key, default and explanation of every option of a choice."""
+    note: list[str] = []
+    for line in _lines(group, name):
+        found = KEY.match(line)
+        if line.startswith("# "):
+            note.append(line[2:].strip())
+        elif found and not found[1] and not found[2].startswith("defaults"):
+            if not found[2].startswith("_"):
+                yield found[2], found[3].strip(), " ".join(note)
+            note = []
+
+
+def describe(overrides: Sequence[str]) -> str:
+    """All groups with their choices, and the options of the choices named in the overrides."""
+    chosen = dict(item.split("=", 1) for item in overrides if "=" in item)
+    parts = [_describe_group(group) for group in GROUPS]
+    parts.append("Options of the run (key=value):\n" + _listed(_config_options()))
+    for group in ("data", "method"):
+        if chosen.get(group) in choices(group):
+            name = chosen[group]
+            rows = [(f"{group}.{k}", value, note) for k, value, note in options(group, name)]
+            parts.append(f"Options of {group}={name}:\n" + _listed(rows))
+    if not any(chosen.get(group) for group in ("data", "method")):
+        parts.append("The options of a choice: calibrate run data=… method=… --help")
+    return "\n\n".join(parts)
+
+
+def _config_options() -> list[tuple[str, str, str]]:
+    rows = [row for row in options("", "config") if row[0] not in ("hydra", "defaults", "report")]
+    return [*rows, ("report.figures", "true", "false: no figures now; `calibrate report` draws them")]
+
+
+def _describe_group(group: str) -> str:
+    rows = [f"  {name:<18} {summary(group, name)}" for name in choices(group)]
+    return "\n".join([f"{group}=", *rows])
+
+
+def _listed(rows: Sequence[tuple[str, str, str]]) -> str:
+    return "\n".join(f"  {f'{key}={value}':<34} {note}".rstrip() for key, value, note in rows)
+
+
+def _lines(group: str, name: str) -> list[str]:
+    path = configuration_folder() / group / f"{name}.yaml"
+    return path.read_text(encoding="utf-8").splitlines()

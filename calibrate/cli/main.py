@@ -1,0 +1,101 @@
+"""The command `calibrate`. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import click
+
+from calibrate.cli.completion import complete_override, complete_run_folder
+from calibrate.errors import CalibrateError
+
+# Waiting OpenMP threads sleep instead of spinning: on a busy machine a spinning pair of threads
+# is five times slower than one. Must be set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+EPILOG_RUN = """\b
+Examples:
+  calibrate run method=gaussian_ansatz data=dijet
+  calibrate run method=mse data=gaussian data.mu=1 compare_with=[none,gaussian_ansatz]
+  calibrate run experiment=fig1
+  calibrate run -m data=gaussian method=mse data.mu=-2,-1,0,1,2
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hep-calibrate", prog_name="calibrate")
+def cli() -> None:
+    """Derive detector calibrations, test whether they close, and ship them."""
+
+
+@cli.command(
+    "run",
+    add_help_option=False,
+    epilog=EPILOG_RUN,
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("overrides", nargs=-1, shell_complete=complete_override)
+@click.option("-m", "--multirun", is_flag=True, help="Run every combination of a sweep.")
+@click.option("--cfg", "show", is_flag=True, help="Print the composed configuration and stop.")
+@click.option("-h", "--help", "asked", is_flag=True, help="Show groups, options and stop.")
+@click.pass_context
+def run_command(
+    ctx: click.Context, overrides: tuple[str, ...], multirun: bool, show: bool, asked: bool
+) -> None:
+    """Derive one calibration, evaluate it beside others, and leave a report.
+
+    OVERRIDES are key=value: data=…, method=…, experiment=…, and any key below them.
+    """
+    if asked:
+        from calibrate.cli.groups import describe
+
+        click.echo(ctx.get_help() + "\n\n" + describe(overrides))
+        return
+    from calibrate.cli.run import run, run_many, show_configuration
+
+    if show:
+        click.echo(show_configuration(overrides), nl=False)
+        return
+    ctx.exit(run_many(overrides) if multirun else run(overrides))
+
+
+@cli.command("report")
+@click.argument("folder", type=click.Path(), metavar="RUN", shell_complete=complete_run_folder)
+def report_command(folder: str) -> None:
+    """Draw the figures of a finished run and write its page again, from its findings."""
+    from calibrate.cli.report import redraw
+
+    click.echo(redraw(folder))
+
+
+def main() -> NoReturn:
+    """Entry point: one clear line on stderr for every failure, exit status 1 or 2."""
+    sys.exit(guarded(lambda: cli.main(prog_name="calibrate", standalone_mode=False)))
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Run a command; its exit status, with errors told in one line."""
+    try:
+        status = command()
+    except CalibrateError as error:
+        return _fail(str(error), error.exit_status)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted; the folder of the unfinished run has no report.json", 1)
+    except BrokenPipeError:
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"calibrate: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""`calibrate run`: one study, or a sweep of them through Hydra's launcher."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from calibrate import provenance
+from calibrate.cli.compose import VERSION_BASE, Plan, as_yaml, compose, parse, plan
+from calibrate.cli.groups import configuration_folder
+from calibrate.cli.progress import progress
+from calibrate.context import Context
+from calibrate.errors import CalibrateError
+from calibrate.records import ClosureCurve, Outcome
+from calibrate.report.files import create_run_folder, write
+from calibrate.report.verdict import sentence
+from calibrate.study import run as run_study
+
+LOG_FILE = "run.log"
+log = logging.getLogger("calibrate")
+
+
+def run(overrides: Sequence[str]) -> int:
+    """Run one study; prints verdicts and the page's path. Exit status 0: a report was written."""
+    planned = plan(overrides)
+    command = shlex.join(["calibrate", "run", *overrides])
+    context = Context(seed=planned.seed, device=planned.device, progress=progress())
+    folder = create_run_folder(Path(planned.output), planned.data, planned.method)
+    with _logged(folder, command):
+        result = run_study(planned.study, context, _about(planned, command), planned.configuration)
+        if planned.note:
+            notes = (planned.note, *result.outcome.notes)
+            result = replace(result, outcome=replace(result.outcome, notes=notes))
+        outcome = write(folder, result, planned.figures, context)
+    _tell(outcome, folder)
+    return 0
+
+
+def run_many(overrides: Sequence[str]) -> int:
+    """Run every combination of a sweep through Hydra; exit status 1 if any of them failed."""
+    first = [
+        f"{o.key_or_group}={next(o.sweep_string_iterator())}" if o.is_sweep_override() else text
+        for o, text in zip(parse(overrides), overrides, strict=True)
+    ]
+    plan(first)
+    failed: list[str] = []
+
+    def job(composed: DictConfig) -> None:
+        task = list(HydraConfig.get().overrides.task)
+        try:
+            run(task)
+        except CalibrateError as error:
+            failed.append(f"{' '.join(task)}: {error}")
+            print(f"calibrate: error: {failed[-1]}", file=sys.stderr)
+
+    folder = str(configuration_folder())
+    sys.argv = ["calibrate", "--multirun", *overrides]
+    hydra.main(version_base=VERSION_BASE, config_path=folder, config_name="config")(job)()
+    if failed:
+        print(f"calibrate: {len(failed)} jobs failed", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def show_configuration(overrides: Sequence[str]) -> str:
+    """The composed configuration as YAML."""
+    return as_yaml(compose(overrides))
+
+
+def _about(planned: Plan, command: str) -> dict[str, Any]:
+    return {
+        "command": command,
+        "data": planned.data,
+        "method": planned.method,
+        "compare_with": list(planned.compare_with),
+        "seed": planned.seed,
+        "version": provenance.version(),
+        "commit": provenance.commit(),
+        "environment": provenance.environment(),
+    }
+
+
+def _tell(outcome: Outcome, folder: Path) -> None:
+    for text in outcome.warnings:
+        print(f"warning: {text}", file=sys.stderr)
+    for method in outcome.methods:
+        curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
+        if curves:
+            print(sentence(curves))
+    print(folder / "report.html")
+
+
+@contextmanager
+def _logged(folder: Path, command: str) -> Iterator[None]:
+    """Log to the run folder; a failure leaves its traceback there and goes on upwards."""
+    handler = logging.FileHandler(folder / LOG_FILE, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.info(command)
+    try:
+        yield
+        log.info("report written")
+    except CalibrateError:
+        log.exception("the run failed")
+        raise
+    except KeyboardInterrupt:
+        log.error("interrupted")
+        raise
+    except Exception as error:
+        log.exception("the run failed unexpectedly")
+        reason = f"{type(error).__name__}: {error}"
+        raise CalibrateError(f"unexpected {reason}; traceback in {folder / LOG_FILE}") from error
+    finally:
+        log.removeHandler(handler)
+        handler.close()

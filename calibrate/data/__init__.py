@@ -1,0 +1,1 @@
+"""Datasets: each module knows one source of events."""

@@ -1,0 +1,134 @@
+"""What a fitted calibration returns, and the protocols that methods and datasets fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from calibrate.context import Context
+from calibrate.errors import DataError
+from calibrate.records import Findings, FitSummary
+from calibrate.sample import BoolArray, Column, FloatArray, Sample
+from calibrate.task import RegressionTask
+
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """ẑ (n, d_z) in physical units, its covariance (n, d_z, d_z) where the method quotes one,
+    and `inside` (n,): whether x lies in the range the calibration was derived in."""
+
+    z: FloatArray
+    covariance: FloatArray | None
+    inside: BoolArray
+
+    @property
+    def sigma(self) -> FloatArray | None:
+        """The point resolution Σ(x) (n, d_z): square root of the covariance's diagonal."""
+        if self.covariance is None:
+            return None
+        return np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The columns a calibration was derived with, and the range of each feature (2, d_x)."""
+
+    x_columns: tuple[Column, ...]
+    z_columns: tuple[Column, ...]
+    x_range: FloatArray
+
+    def checked(self, x: FloatArray) -> FloatArray:
+        """x as float64 (n, d_x); DataError if the number of features is another."""
+        x = np.asarray(x, dtype=np.float64)
+        x = x[:, None] if x.ndim == 1 else x
+        if x.ndim != 2 or x.shape[1] != len(self.x_columns):
+            names = ", ".join(c.name for c in self.x_columns)
+            raise DataError(f"the calibration takes (n, {len(self.x_columns)}): {names}; {x.shape}")
+        return x
+
+    @classmethod
+    def of(cls, sample: Sample) -> Domain:
+        """The columns of a sample and the range of the features of its weighted events."""
+        x = sample.x[sample.w != 0]
+        limits = np.stack([x.min(axis=0), x.max(axis=0)])
+        return cls(sample.x_columns, sample.z_columns, limits)
+
+    def state(self) -> dict[str, Any]:
+        """What `from_state` rebuilds the domain from."""
+        return {
+            "x_columns": [asdict(column) for column in self.x_columns],
+            "z_columns": [asdict(column) for column in self.z_columns],
+            "x_range": self.x_range,
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> Domain:
+        """Rebuild from `state`."""
+        x, z = (tuple(Column(**c) for c in state[k]) for k in ("x_columns", "z_columns"))
+        return cls(x, z, np.asarray(state["x_range"]))
+
+    def inside(self, x: FloatArray) -> BoolArray:
+        """Which rows of x (n, d_x) lie within the range of every feature."""
+        low, high = self.x_range
+        return np.asarray(np.all((x >= low) & (x <= high), axis=1))
+
+
+@runtime_checkable
+class Calibration(Protocol):
+    """A fitted, immutable map from features to an estimate of the truth.
+
+    `kind` names the class in files; `closed_form` the estimator it approximates, by which a
+    dataset may know the exact answer (`posterior_mean`, `maximum_likelihood`, `none`).
+    """
+
+    kind: ClassVar[str]
+    closed_form: ClassVar[str]
+
+    @property
+    def domain(self) -> Domain: ...
+
+    @property
+    def summary(self) -> FitSummary: ...
+
+    def estimate(self, x: FloatArray) -> Estimate:
+        """ẑ and its uncertainty for x (n, d_x), in physical units."""
+        ...
+
+    def state(self) -> State:
+        """Arrays, numbers and strings from which `from_state` rebuilds the object."""
+        ...
+
+
+class Regressor(Protocol):
+    """A method for regression tasks: hyperparameters only, unchanged by a fit."""
+
+    def fit(self, task: RegressionTask, context: Context) -> Calibration:
+        """A fitted calibration, derived from the task's training sample."""
+        ...
+
+
+class RegressionDataset(Protocol):
+    """A source of events that can pose a regression task."""
+
+    def regression(self, context: Context) -> RegressionTask:
+        """The events of this source as a regression task."""
+        ...
+
+
+Refit = Callable[[RegressionTask], Calibration]
+
+
+class Evaluator(Protocol):
+    """Looks at fitted calibrations: the studied one first, then those it is compared with.
+
+    `refit(task)` fits the studied method again on another task.
+    """
+
+    def __call__(
+        self, fits: Mapping[str, Calibration], task: RegressionTask, refit: Refit, context: Context
+    ) -> Findings: ...

@@ -1,0 +1,1 @@
+"""Evaluators: what is asked of fitted calibrations, one file per question."""

@@ -1,0 +1,85 @@
+"""Weighted histograms as densities with statistical errors √Σw²."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibrate.evaluators.residuals import Residual
+from calibrate.records import PullHistogram, ResponseHistogram
+from calibrate.sample import FloatArray
+from calibrate.statistics import weighted_mean, weighted_quantile, weighted_std
+
+RESPONSE_BINS = 60
+SHOWN = (0.002, 0.998)
+PULL_EDGES = np.linspace(-5.0, 5.0, 51)
+
+
+@dataclass(frozen=True)
+class Density:
+    """Fractions of weight per unit (n_b,), their errors, and the fractions outside."""
+
+    density: FloatArray
+    error: FloatArray
+    underflow: float
+    overflow: float
+
+
+def density(values: FloatArray, w: FloatArray, edges: FloatArray) -> Density:
+    """Histogram of values (n,) with weights (n,), normalised to the whole sample."""
+    total, width = float(np.sum(w)), np.diff(edges)
+    counts, _ = np.histogram(values, edges, weights=w)
+    squares, _ = np.histogram(values, edges, weights=w**2)
+    below, above = (float(np.sum(w[m]) / total) for m in (values < edges[0], values > edges[-1]))
+    return Density(counts / total / width, np.sqrt(squares) / total / width, below, above)
+
+
+def response_edges(arrays: Sequence[FloatArray], w: FloatArray) -> FloatArray:
+    """Common edges for the responses of several methods: what holds 99.6 % of each."""
+    weights = np.maximum(w, 0.0)
+    limits = [weighted_quantile(u, weights, SHOWN) for u in arrays]
+    low, high = min(q[0] for q in limits), max(q[1] for q in limits)
+    return np.linspace(low, high if high > low else low + 1.0, RESPONSE_BINS + 1)
+
+
+def response_histogram(
+    method: str, residual: Residual, w: FloatArray, edges: FloatArray
+) -> ResponseHistogram:
+    """The distribution of u over a test sample."""
+    u, found = residual.u, density(residual.u, w, edges)
+    low, high = weighted_quantile(u, np.maximum(w, 0.0), [0.1587, 0.8413])
+    size = float(np.sum(w) ** 2 / np.sum(w**2))
+    return ResponseHistogram(
+        method=method,
+        test=residual.label,
+        z_name=residual.column.name,
+        z_unit=residual.column.unit,
+        relative=residual.column.positive,
+        edges=edges,
+        density=found.density,
+        density_error=found.error,
+        underflow=found.underflow,
+        overflow=found.overflow,
+        mean=float(weighted_mean(u, w)),
+        mean_error=float(weighted_std(u, w)) / np.sqrt(size),
+        iqr=float(high - low) / 2,
+    )
+
+
+def pull_histogram(method: str, residual: Residual, w: FloatArray) -> PullHistogram:
+    """The distribution of (ẑ-z)/Σ(x); the residual must quote Σ."""
+    pull = (residual.estimate - residual.z) / np.asarray(residual.sigma)
+    found = density(pull, w, PULL_EDGES)
+    return PullHistogram(
+        method=method,
+        test=residual.label,
+        edges=PULL_EDGES,
+        density=found.density,
+        density_error=found.error,
+        underflow=found.underflow,
+        overflow=found.overflow,
+        mean=float(weighted_mean(pull, w)),
+        width=float(weighted_std(pull, w)),
+    )

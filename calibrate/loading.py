@@ -1,0 +1,47 @@
+"""Open a stored calibration: `calibrate.load(path)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from calibrate.errors import StorageError, nearest
+from calibrate.estimate import Calibration, State
+from calibrate.methods.gaussian_ansatz import FittedGaussianAnsatz
+from calibrate.methods.network import Network
+from calibrate.methods.none import UncalibratedFeatures
+from calibrate.methods.polynomial import Polynomial
+from calibrate.storage import load_state
+
+FITTED_FILE = "fitted.h5"
+
+
+class Stored(Protocol):
+    """A class of fitted objects that can be rebuilt."""
+
+    kind: str
+
+    @classmethod
+    def from_state(cls, state: State) -> Any: ...  # noqa: ANN401 - each class returns itself
+
+
+CLASSES = (FittedGaussianAnsatz, Network, Polynomial, UncalibratedFeatures)
+KINDS: Mapping[str, Stored] = {fitted.kind: cast(Stored, fitted) for fitted in CLASSES}
+"""The only classes that a file can become; a file never names a class to import."""
+
+
+def load(path: str | Path) -> Calibration:
+    """The calibration stored in a run folder or in a `fitted.h5`.
+
+    Raises StorageError if there is none, it is damaged, or its kind is unknown.
+    """
+    path = Path(path)
+    kind, state = load_state(path / FITTED_FILE if path.is_dir() else path)
+    if kind not in KINDS:
+        raise StorageError(f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}")
+    try:
+        fitted: Calibration = KINDS[kind].from_state(state)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise StorageError(f"{path} holds a damaged '{kind}': {error!r}") from error
+    return fitted

@@ -1,0 +1,1 @@
+"""Methods: hyperparameters that fit a task, one file per idea."""

@@ -1,0 +1,53 @@
+"""No calibration: the estimate is the feature that measures z. The baseline of every report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from calibrate.context import Context
+from calibrate.errors import ConfigurationError, nearest
+from calibrate.estimate import Domain, Estimate, State
+from calibrate.records import FitSummary
+from calibrate.sample import FloatArray
+from calibrate.task import RegressionTask
+
+
+@dataclass(frozen=True)
+class Uncalibrated:
+    """ẑ = the features named by the task as uncalibrated measurements; nothing to fit."""
+
+
+    def fit(self, task: RegressionTask, context: Context) -> UncalibratedFeatures:
+        """Pick the features; ConfigurationError if the task names one that is not there."""
+        names = [column.name for column in task.train.x_columns]
+        for name in task.uncalibrated:
+            if name not in names:
+                raise ConfigurationError(f"no feature '{name}': {nearest(name, names)}")
+        columns = tuple(names.index(name) for name in task.uncalibrated)
+        return UncalibratedFeatures(Domain.of(task.train), columns)
+
+
+@dataclass(frozen=True)
+class UncalibratedFeatures:
+    """ẑ = x[:, columns], without a quoted uncertainty."""
+
+    domain: Domain
+    columns: tuple[int, ...]
+    summary: FitSummary = field(default_factory=FitSummary)
+    kind: ClassVar[str] = "none"
+    closed_form: ClassVar[str] = "none"
+
+    def estimate(self, x: FloatArray) -> Estimate:
+        """The chosen features of x (n, d_x)."""
+        x = self.domain.checked(x)
+        return Estimate(x[:, list(self.columns)], None, self.domain.inside(x))
+
+    def state(self) -> State:
+        """Domain and column numbers."""
+        return {"domain": self.domain.state(), "columns": list(self.columns)}
+
+    @classmethod
+    def from_state(cls, state: State) -> UncalibratedFeatures:
+        """Rebuild from `state`."""
+        return cls(Domain.from_state(state["domain"]), tuple(state["columns"]))

@@ -1,0 +1,1 @@
+"""Networks and losses: floor 1, no training here."""

@@ -1,0 +1,23 @@
+"""Losses over weighted events."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def weighted_squares(prediction: Tensor, target: Tensor, w: Tensor) -> Tensor:
+    """Mean of w|f-z|² over prediction and target (n, d), for weights (n,) of mean 1."""
+    return (w * ((prediction - target) ** 2).sum(-1)).mean()
+
+
+def donsker_varadhan(joint: Tensor, w: Tensor, product: Tensor, log_w: Tensor) -> Tensor:
+    """The bound of the mutual information, L = Σwf/Σw - log(Σ v e^f / Σ v) [nat].
+
+    `joint` (n,) is f on the events with weights w (n,); `product` (p, n) is f on pairs drawn
+    from p(x)p(z) with log-weights `log_w` (p, n). Source: arXiv:2205.05084, Eq. 14, with the
+    weights in both terms and a log-sum-exp for the second.
+    """
+    first = (w * joint).sum() / w.sum()
+    second = torch.logsumexp((product + log_w).flatten(), 0)
+    return first - (second - torch.logsumexp(log_w.flatten(), 0))

@@ -1,0 +1,78 @@
+"""Poisson bootstrap: every group of rows gets a Poisson(1) count in every replica.
+
+Rows of one group (the jets of one event) fluctuate together. The error of a statistic is its
+standard deviation over the replicas (Efron; Poisson weights as in Hanley & MacGibbon 2006).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrate.sample import FloatArray, IntArray
+
+CHUNK = 16
+LEVELS = 2**16
+
+
+def _poisson_table() -> NDArray[np.uint8]:
+    """2¹⁶ equally probable counts that follow Poisson(1) to 1e-5 in every probability.
+
+    Drawing from it is ten times as fast as the exact generator; mean and variance are 1 within
+    1e-4, far below what a bootstrap error resolves.
+    """
+    probability = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(12)])
+    edges = np.round(probability * LEVELS).astype(np.int64)
+    return np.searchsorted(edges, np.arange(LEVELS), side="right").astype(np.uint8)
+
+
+TABLE = _poisson_table()
+
+
+@dataclass(frozen=True)
+class Poisson:
+    """`replicas` sets of Poisson(1) counts for rows with the group numbers `group` (n,)."""
+
+    group: IntArray
+    replicas: int
+    seed: np.random.SeedSequence
+
+    def counts(self, order: IntArray | None = None) -> Iterator[FloatArray]:
+        """Counts (n,) of each replica, for the rows in the given order."""
+        rng = np.random.default_rng(self.seed)
+        groups, row = np.unique(self.group, return_inverse=True)
+        single = groups.size == self.group.size
+        row = row if order is None else row[order]
+        for _ in range(self.replicas):
+            drawn = TABLE[rng.integers(0, LEVELS, groups.size, dtype=np.uint16)].astype(np.float64)
+            yield drawn if single else drawn[row]
+
+
+def bootstrap_ratios(
+    columns: FloatArray, w: FloatArray, poisson: Poisson
+) -> tuple[FloatArray, FloatArray]:
+    """Weighted means Σwc/Σw of columns (n, k), and the same in every replica (replicas, k).
+
+    Any smooth function of means (a variance, a slope, a coverage) gets its bootstrap error by
+    applying it to both.
+    """
+    weighted = np.column_stack([columns * w[:, None], w])
+    value = weighted.sum(axis=0)
+    rows = list(_chunks(poisson, weighted))
+    replicas = np.concatenate(rows)
+    return value[:-1] / value[-1], replicas[:, :-1] / replicas[:, -1:]
+
+
+def _chunks(poisson: Poisson, weighted: FloatArray) -> Iterator[FloatArray]:
+    pending: list[FloatArray] = []
+    for counts in poisson.counts():
+        pending.append(counts)
+        if len(pending) == CHUNK:
+            yield np.stack(pending) @ weighted
+            pending = []
+    if pending:
+        yield np.stack(pending) @ weighted

@@ -1,0 +1,111 @@
+"""Location and spread of u in bins, unbinned inside each bin, with bootstrap errors.
+
+The rows are sorted once by (bin, u); every replica then needs only running sums of its weights,
+from which mean, standard deviation and quantiles of all bins follow together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibrate.sample import FloatArray, IntArray
+from calibrate.statistics.bootstrap import Poisson
+from calibrate.statistics.mode import cumulative_sums, truncated_gaussian_mode, weighted_powers
+from calibrate.statistics.quantiles import ROUNDING
+
+LOW, HIGH = 0.15865525393145707, 0.8413447460685429
+"""The quantiles at ±1 σ of a Gaussian."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Values and bootstrap errors (n_b,) of mean, std, median, half 16-84 % interval; of mode
+    and width of the Gaussian core where asked for, else NaN. Quantiles and mode are NaN where
+    weights are negative."""
+
+    mean: FloatArray
+    std: FloatArray
+    median: FloatArray
+    iqr: FloatArray
+    mode: FloatArray
+    fit: FloatArray
+    mean_error: FloatArray
+    std_error: FloatArray
+    median_error: FloatArray
+    iqr_error: FloatArray
+    mode_error: FloatArray
+    fit_error: FloatArray
+
+
+def summarise(
+    u: FloatArray, w: FloatArray, index: IntArray, bins: int, poisson: Poisson, mode: bool = False
+) -> Summary:
+    """Statistics of u (n,) under weights (n,) in the bins that `index` (n,) names.
+
+    Rows with an index outside 0 … bins-1 are left out. An empty bin gives NaN.
+    """
+    table = _SortedTable.of(u, w, index, bins, mode)
+    value = table.statistics(table.powers)
+    counts = poisson.counts(table.order)
+    replicas = np.stack([table.statistics(table.powers * k[table.kept]) for k in counts])
+    usable = np.isfinite(replicas)
+    centred = np.where(usable, replicas - value, 0.0)
+    n = np.maximum(usable.sum(axis=0), 1)
+    mean = centred.sum(axis=0) / n
+    error = np.sqrt(np.maximum((centred**2).sum(axis=0) / n - mean**2, 0.0))
+    error[~np.isfinite(value) | (usable.sum(axis=0) < len(replicas) / 2)] = np.nan
+    value[[0, 2, 4]] += table.centre
+    return Summary(*value, *error)
+
+
+@dataclass(frozen=True)
+class _SortedTable:
+    order: IntArray
+    kept: slice
+    u: FloatArray
+    powers: FloatArray
+    offsets: IntArray
+    centre: float
+    mode: bool
+    negative: bool
+
+    @classmethod
+    def of(
+        cls, u: FloatArray, w: FloatArray, index: IntArray, bins: int, mode: bool
+    ) -> _SortedTable:
+        order = np.lexsort((u, index))
+        offsets = np.searchsorted(index[order], np.arange(bins + 1))
+        kept = slice(int(offsets[0]), int(offsets[-1]))
+        inside = u[order][kept]
+        centre = float(np.median(inside)) if inside.size else 0.0
+        negative = bool(np.any(w < 0))
+        w = w[order][kept] / np.max(np.abs(w))
+        u, powers = inside - centre, weighted_powers(inside - centre, w)
+        return cls(order, kept, u, powers, offsets - offsets[0], centre, mode, negative)
+
+    def statistics(self, powers: FloatArray) -> FloatArray:
+        """mean, std, median, iqr, mode, fit as (6, n_b) from weight × u^k (3, n)."""
+        sums = cumulative_sums(self.u, powers)
+        total, linear, square = sums.sums[:, self.offsets[1:]] - sums.sums[:, self.offsets[:-1]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.where(total != 0, linear / total, np.nan)
+            std = np.sqrt(np.maximum(square / total - mean**2, 0.0))
+        median, low, high = self._quantiles(sums.sums[0], total)
+        iqr = (high - low) / 2
+        core = np.full((2, total.size), np.nan)
+        if self.mode and not self.negative and total.size == 1:
+            fit = truncated_gaussian_mode(sums, float(median[0]), float(iqr[0]))
+            core[:, 0] = (fit.mode, fit.width) if fit.converged else np.nan
+        return np.vstack([mean, std, median, iqr, core])
+
+    def _quantiles(self, cumulative: FloatArray, total: FloatArray) -> FloatArray:
+        start, stop = self.offsets[:-1], self.offsets[1:]
+        if self.negative or not self.u.size:
+            return np.full((3, total.size), np.nan)
+        levels = np.array([0.5, LOW, HIGH])[:, None]
+        target = cumulative[start] + levels * total * (1 - ROUNDING)
+        row = np.searchsorted(cumulative[1:], target)
+        row = np.clip(row, start, np.maximum(stop - 1, start)).clip(max=self.u.size - 1)
+        return np.where(total > 0, self.u[row], np.nan)

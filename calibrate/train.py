@@ -1,0 +1,137 @@
+"""The one minibatch loop and the one full-batch second-order fit.
+
+Both watch for divergence: a loss that is not finite raises `Diverged`, and `with_restarts`
+begins anew from another derived seed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibrate.context import Context
+from calibrate.errors import FitError
+from calibrate.sample import FloatArray
+
+Result = TypeVar("Result")
+
+LBFGS_HISTORY = 20
+LINE_SEARCH_EVALUATIONS = 1.25
+GRADIENT_TOLERANCE = 1e-7
+CHANGE_TOLERANCE = 1e-10
+
+
+class Diverged(FitError):
+    """A loss that stopped being finite."""
+
+
+@dataclass(frozen=True)
+class Minimisation:
+    """The loss at every evaluation (steps,), and the wall time [s]."""
+
+    loss: FloatArray
+    seconds: float
+
+
+def minimise_full_batch(
+    loss: Callable[[], Tensor], parameters: Sequence[Tensor], steps: int, context: Context
+) -> Minimisation:
+    """L-BFGS with a strong Wolfe line search on the whole sample, at most `steps` iterations.
+
+    Raises Diverged if the loss is not finite at any evaluation.
+    """
+    evaluations = math.ceil(LINE_SEARCH_EVALUATIONS * steps)
+    optimizer = torch.optim.LBFGS(
+        parameters,
+        max_iter=steps,
+        max_eval=evaluations,
+        history_size=LBFGS_HISTORY,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=GRADIENT_TOLERANCE,
+        tolerance_change=CHANGE_TOLERANCE,
+    )
+    history: list[float] = []
+    start = time.perf_counter()
+    with context.progress.track(_description(context), evaluations) as advance:
+
+        def closure() -> float:
+            optimizer.zero_grad()
+            value = loss()
+            value.backward()  # type: ignore[no-untyped-call]
+            history.append(_finite(value))
+            advance(1)
+            return history[-1]
+
+        optimizer.step(closure)
+    return Minimisation(np.array(history), time.perf_counter() - start)
+
+
+def minimise_minibatch(
+    loss: Callable[[Tensor], Tensor],
+    parameters: Sequence[Tensor],
+    events: int,
+    batch: int,
+    epochs: int,
+    learning_rate: float,
+    context: Context,
+) -> Minimisation:
+    """Adam over shuffled minibatches, the learning rate falling to zero as a half cosine.
+
+    `loss` takes the indices (≤ batch,) of a minibatch; every event is used once an epoch. The
+    recorded loss is the mean over each epoch. Raises Diverged if it is not finite.
+    """
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+    batches = math.ceil(events / batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
+    rng = context.stream("shuffle")
+    history: list[float] = []
+    start = time.perf_counter()
+    with context.progress.track(_description(context), epochs) as advance:
+        for _ in range(epochs):
+            order = torch.from_numpy(rng.permutation(events))
+            total = 0.0
+            for rows in order.split(batch):
+                optimizer.zero_grad()
+                value = loss(rows)
+                value.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                total += _finite(value) * len(rows)
+            history.append(total / events)
+            advance(1)
+    return Minimisation(np.array(history), time.perf_counter() - start)
+
+
+def with_restarts(
+    attempt: Callable[[Context], Result], restarts: int, context: Context
+) -> tuple[Result, int]:
+    """The result of the first attempt that does not diverge, and how many did before it.
+
+    Every attempt gets a context of its own, hence other seeds. Raises FitError after the last.
+    """
+    reason = ""
+    for trial in range(restarts + 1):
+        try:
+            return attempt(context.child(f"attempt{trial}")), trial
+        except Diverged as error:
+            reason = str(error)
+    raise FitError(f"the fit diverged in {restarts + 1} attempts, last: {reason}")
+
+
+def _finite(value: Tensor) -> float:
+    number = float(value.detach())
+    if not math.isfinite(number):
+        raise Diverged(f"the loss became {number}")
+    return number
+
+
+def _description(context: Context) -> str:
+    names = [name for name in context.path if not name.startswith("attempt")]
+    return " ".join(names) or "fit"
