@@ -42,7 +42,7 @@ def all_pairs(w: FloatArray) -> Pairs:
     n = w.size
     with np.errstate(divide="ignore"):
         log_w = np.log(w)
-    index = np.broadcast_to(np.arange(n)[:, None], (n, n))
+    index = np.repeat(np.arange(n)[:, None], n, axis=1)
     return Pairs(index, log_w[None, :] + log_w[:, None])
 
 

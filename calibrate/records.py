@@ -108,7 +108,7 @@ class ClosureCurve:
         return tuple(map(self._state, self.n_effective, self.mean, self.mean_error))
 
     def _state(self, n_effective: float, mean: float, error: float) -> str:
-        if not n_effective >= MINIMUM_EFFECTIVE or not np.isfinite(error):
+        if not (n_effective >= MINIMUM_EFFECTIVE and np.isfinite(mean) and np.isfinite(error)):
             return TOO_FEW
         if abs(mean - self.reference) - 2 * error > self.tolerance:
             return FAILS

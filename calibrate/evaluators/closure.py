@@ -129,7 +129,8 @@ class Closure:
             return self.tolerance
         if residual.column.positive:
             return RELATIVE_TOLERANCE
-        return TOLERANCE_IN_SIGMA * float(weighted_std(train.z[:, residual.component], train.w))
+        width = float(weighted_std(train.z[:, residual.component], train.w))
+        return float(f"{TOLERANCE_IN_SIGMA * width:.1g}")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ from calibrate.sample import FloatArray, IntArray
 CELLS = 4096
 """Candidate edges: fine enough that 12 bins are equal to a percent."""
 
+TAIL = 1e-3
+ITERATIONS = 40
+COMPLETE = 0.97
+"""A rest with less than this share of a bin's effective size joins the bin before it."""
+
 
 def bin_index(values: FloatArray, edges: FloatArray) -> IntArray:
     """The bin of each value: 0 … n_b-1, -1 below, n_b above; the last edge is inclusive."""
@@ -21,18 +26,21 @@ def equal_statistics_edges(
 ) -> FloatArray:
     """Edges of at most `bins` bins with equal effective size (Σw)²/Σw², `minimum` each or more.
 
-    Tails too thin to fill a bin are cut. Rows of one group with the same value count as one.
-    With less than `minimum` in all, there is one bin over everything.
+    The outermost 0.1 % of the events on each side are cut, so that no bin reaches into an empty
+    tail. Rows of one group with the same value count as one. With less than `minimum` in all,
+    there is one bin over everything.
     """
-    values, w = _collapsed(values, w, group)
-    edges, first, second = _cells(values, w)
-    whole = (first.sum() ** 2 / second.sum()) if second.sum() > 0 else 0.0
-    low, high = min(minimum, whole), max(whole, minimum)
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if len(_walk(first, second, middle)) > bins else (low, middle)
-    cuts = _walk(first, second, high)
-    return edges[[0, *cuts]] if cuts else edges[[0, -1]]
+    edges, first, second = _cells(*_collapsed(values, w, group))
+    low, high = minimum, max(minimum, first.sum() ** 2 / second.sum())
+    if len(_walk(first, second, minimum)) > bins:
+        for _ in range(ITERATIONS):
+            middle = 0.5 * (low + high)
+            enough = len(_walk(first, second, middle)) >= bins
+            low, high = (middle, high) if enough else (low, middle)
+    cuts = _walk(first, second, low)[: bins - 1]
+    if len(cuts) and _effective(first[cuts[-1] :], second[cuts[-1] :]) < low * COMPLETE:
+        cuts = cuts[:-1]
+    return np.asarray(edges[[0, *cuts, -1]])
 
 
 def _collapsed(
@@ -47,20 +55,23 @@ def _collapsed(
 
 
 def _cells(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    row = np.unique(np.linspace(0, values.size - 1, min(CELLS, values.size) + 1).astype(np.int64))
+    last = values.size - 1
+    cut = int(TAIL * values.size)
+    row = np.linspace(cut, last - cut, min(CELLS, values.size) + 1).astype(np.int64)
     edges = np.unique(values[row])
     if edges.size < 2:
         half = 0.5 * max(abs(float(edges[0])), 1.0) * 1e-3
         edges = np.array([edges[0] - half, edges[0] + half])
     index = bin_index(values, edges)
-    scale = np.max(np.abs(w))
-    first = np.bincount(index, weights=w / scale, minlength=edges.size - 1)
-    second = np.bincount(index, weights=(w / scale) ** 2, minlength=edges.size - 1)
+    inside = (index >= 0) & (index < edges.size - 1)
+    index, w = index[inside], w[inside] / np.max(np.abs(w))
+    first = np.bincount(index, weights=w, minlength=edges.size - 1)
+    second = np.bincount(index, weights=w**2, minlength=edges.size - 1)
     return edges, first, second
 
 
 def _walk(first: FloatArray, second: FloatArray, target: float) -> list[int]:
-    """Close a bin as soon as its effective size reaches the target; a thin rest is cut."""
+    """Close a bin as soon as its effective size reaches the target: the places of its ends."""
     cuts, start = [], 0
     sums = np.pad(np.cumsum(first), (1, 0))
     squares = np.pad(np.cumsum(second), (1, 0))
@@ -73,3 +84,8 @@ def _walk(first: FloatArray, second: FloatArray, target: float) -> list[int]:
         start += int(np.argmax(reached)) + 1
         cuts.append(start)
     return cuts
+
+
+def _effective(first: FloatArray, second: FloatArray) -> float:
+    squares = float(second.sum())
+    return float(first.sum()) ** 2 / squares if squares > 0 else 0.0

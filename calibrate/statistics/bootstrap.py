@@ -45,11 +45,10 @@ class Poisson:
         """Counts (n,) of each replica, for the rows in the given order."""
         rng = np.random.default_rng(self.seed)
         groups, row = np.unique(self.group, return_inverse=True)
-        single = groups.size == self.group.size
         row = row if order is None else row[order]
         for _ in range(self.replicas):
-            drawn = TABLE[rng.integers(0, LEVELS, groups.size, dtype=np.uint16)].astype(np.float64)
-            yield drawn if single else drawn[row]
+            drawn = TABLE[rng.integers(0, LEVELS, groups.size, dtype=np.uint16)]
+            yield drawn[row].astype(np.float64)
 
 
 def bootstrap_ratios(

@@ -13,7 +13,7 @@ import numpy as np
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics.bootstrap import Poisson
 from calibrate.statistics.mode import cumulative_sums, truncated_gaussian_mode, weighted_powers
-from calibrate.statistics.quantiles import ROUNDING
+from calibrate.statistics.quantiles import ROUNDING, weighted_quantile
 
 LOW, HIGH = 0.15865525393145707, 0.8413447460685429
 """The quantiles at ±1 σ of a Gaussian."""
@@ -79,9 +79,9 @@ class _SortedTable:
         offsets = np.searchsorted(index[order], np.arange(bins + 1))
         kept = slice(int(offsets[0]), int(offsets[-1]))
         inside = u[order][kept]
-        centre = float(np.median(inside)) if inside.size else 0.0
         negative = bool(np.any(w < 0))
         w = w[order][kept] / np.max(np.abs(w))
+        centre = float(weighted_quantile(inside, np.abs(w), 0.5)) if inside.size else 0.0
         u, powers = inside - centre, weighted_powers(inside - centre, w)
         return cls(order, kept, u, powers, offsets - offsets[0], centre, mode, negative)
 

@@ -1,0 +1,111 @@
+"""Which figures a set of records makes, and what they are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from matplotlib.figure import Figure
+
+from calibrate.figures.closure import closure_figure
+from calibrate.figures.curves import calibration_figure, joint_figure
+from calibrate.figures.pull import pull_figure
+from calibrate.figures.resolution import resolution_figure
+from calibrate.figures.response import response_figure
+from calibrate.figures.spectra import measured, spectra_figure
+from calibrate.figures.style import Look, looks
+from calibrate.figures.training import training_figure
+from calibrate.records import (
+    CalibrationCurve,
+    ClosureCurve,
+    JointHistogram,
+    PullHistogram,
+    Record,
+    ResponseHistogram,
+    SpectrumHistogram,
+    TrainingCurve,
+)
+
+R = TypeVar("R")
+Figures = dict[str, Figure]
+Style = Mapping[str, Look]
+
+
+def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figures:
+    """All figures of a study by a name fit for a file: `closure_nominal`, `joint` …
+
+    A method keeps its colour in all of them, and its place: that in `methods`, then that of its
+    first record. A name ends in the quantity's name only where there are several quantities.
+    """
+    style = looks([*methods, *(m for m in map(_method, records) if m)])
+    order = {method: place for place, method in enumerate(style)}
+    ordered = sorted(records, key=lambda record: order.get(_method(record), -1))
+    return {
+        **_by_truth(ordered, style),
+        **_pulls(ordered, style),
+        **_learned(ordered, style),
+        **_samples(ordered),
+        **_trainings(ordered),
+    }
+
+
+def _by_truth(records: Sequence[Record], style: Style) -> Figures:
+    curves = _groups(_only(ClosureCurve, records), lambda r: (r.test, r.z_name))
+    shapes = _groups(_only(ResponseHistogram, records), lambda r: (r.test, r.z_name))
+    return {
+        **{f"closure_{name}": closure_figure(group, style) for name, group in curves.items()},
+        **{f"response_{name}": response_figure(group, style) for name, group in shapes.items()},
+        **{f"resolution_{name}": resolution_figure(group, style) for name, group in curves.items()},
+    }
+
+
+def _pulls(records: Sequence[Record], style: Style) -> Figures:
+    groups = _groups(_only(PullHistogram, records), lambda r: (r.test, ""))
+    return {f"pull_{name}": pull_figure(group, style) for name, group in groups.items()}
+
+
+def _learned(records: Sequence[Record], style: Style) -> Figures:
+    curves = _only(CalibrationCurve, records)
+    groups = _groups(curves, lambda r: ("calibration_curve", f"{r.x_name}_{r.z_name}"))
+    return {name: calibration_figure(group, style) for name, group in groups.items()}
+
+
+def _samples(records: Sequence[Record]) -> Figures:
+    joints = _groups(_only(JointHistogram, records), lambda r: ("joint", f"{r.x_name}_{r.z_name}"))
+    spectra = _only(SpectrumHistogram, records)
+    truths = {r.name for r in spectra if not measured(r)}
+    apart = _groups(spectra, lambda r: ("spectra", r.name if len(truths) > 1 else ""))
+    return {
+        **{name: joint_figure(group[0]) for name, group in joints.items()},
+        **{name: spectra_figure(group) for name, group in apart.items()},
+    }
+
+
+def _trainings(records: Sequence[Record]) -> Figures:
+    curves = [curve for curve in _only(TrainingCurve, records) if curve.loss.size]
+    return {_file_name(f"training_{curve.method}"): training_figure(curve) for curve in curves}
+
+
+def _method(record: Record) -> str:
+    return "" if isinstance(record, JointHistogram | SpectrumHistogram) else record.method
+
+
+def _only(kind: type[R], records: Sequence[Record]) -> list[R]:
+    return [record for record in records if isinstance(record, kind)]
+
+
+def _groups(records: Sequence[R], key: Callable[[R], tuple[str, str]]) -> dict[str, list[R]]:
+    """Records by the first part of their key, and by the second where it takes several values."""
+    keys = dict.fromkeys(map(key, records))
+    shared = [first for first, _ in keys]
+    groups: dict[str, list[R]] = {}
+    for record in records:
+        first, second = key(record)
+        name = f"{first}_{second}" if shared.count(first) > 1 else first
+        groups.setdefault(_file_name(name), []).append(record)
+    return groups
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text)

@@ -1,0 +1,106 @@
+"""Panels, margins, limits and legends: fixed margins, and room for the legend above the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from numpy.typing import ArrayLike
+
+from calibrate.figures.labels import plain
+from calibrate.figures.style import WIDTH
+
+LEFT, RIGHT, TOP = 0.145, 0.97, 0.945
+LABEL = (-0.122, 1.0)
+ORDINARY = (1e-3, 1e5)
+Direction = Literal["x", "y"]
+
+
+def one_panel(height: float = 5.6) -> tuple[Figure, Axes]:
+    """A figure with one panel."""
+    figure = Figure(figsize=(WIDTH, height))
+    axes = figure.add_axes((LEFT, 0.12, RIGHT - LEFT, TOP - 0.12))
+    axes.yaxis.set_label_coords(*LABEL)
+    return figure, axes
+
+
+def two_panels(height: float = 6.6, share: float = 0.36) -> tuple[Figure, Axes, Axes]:
+    """A main panel and, below it on the same horizontal axis, a smaller one."""
+    figure = Figure(figsize=(WIDTH, height))
+    bottom, gap = 0.105, 0.02
+    cut = bottom + share * (TOP - bottom)
+    lower = figure.add_axes((LEFT, bottom, RIGHT - LEFT, cut - bottom - gap / 2))
+    upper = figure.add_axes((LEFT, cut + gap / 2, RIGHT - LEFT, TOP - cut - gap / 2), sharex=lower)
+    upper.tick_params(labelbottom=False)
+    for axes in (upper, lower):
+        axes.yaxis.set_label_coords(*LABEL)
+    return figure, upper, lower
+
+
+def head(axes: Axes, right: str) -> None:
+    """The line above the frame: who drew this, and which sample it shows."""
+    axes.text(0, 1.015, "calibrate", transform=axes.transAxes, weight="bold", va="bottom")
+    axes.text(1, 1.015, plain(right), transform=axes.transAxes, ha="right", va="bottom", size=12)
+
+
+def finite_range(arrays: Iterable[ArrayLike]) -> tuple[float, float] | None:
+    """The smallest and the largest finite value of all arrays; None where there is none."""
+    values = np.concatenate([np.empty(0), *(np.ravel(np.asarray(a, float)) for a in arrays)])
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else None
+
+
+def set_range(
+    axes: Axes, direction: Direction, arrays: Iterable[ArrayLike], margin: float = 0.06
+) -> None:
+    """Limits around all finite values, with a margin; left alone where there are none."""
+    found = finite_range(arrays)
+    if found is None:
+        return
+    low, high = found
+    if high == low:
+        low, high = low - 0.1 * (abs(low) or 1.0), high + 0.1 * (abs(high) or 1.0)
+    spread = high - low
+    limits = (low - margin * spread, high + margin * spread)
+    axes.set(**{f"{direction}lim": limits})
+    ordinary_ticks(axes.xaxis if direction == "x" else axes.yaxis, limits)
+
+
+def ordinary_ticks(axis: Axis, limits: tuple[float, float], bins: int = 7) -> None:
+    """About `bins` labelled ticks, no offset text: exponents stand in the labels themselves."""
+    axis.set_major_locator(MaxNLocator(nbins=bins, steps=[1, 2, 2.5, 5, 10]))
+    largest = max(abs(limit) for limit in limits)
+    if ORDINARY[0] <= largest < ORDINARY[1]:
+        axis.set_major_formatter(ScalarFormatter(useOffset=False))
+    else:
+        axis.set_major_formatter("{x:g}")
+
+
+def legend(axes: Axes, entries: Sequence[tuple[Artist, str]], columns: int = 1) -> None:
+    """A legend at the top, for which the vertical axis is extended: it covers no data."""
+    if not entries:
+        return
+    handles, labels = zip(*entries, strict=True)
+    drawn = axes.legend(handles, labels, loc="upper left", ncols=columns)
+    rows = math.ceil(len(entries) / columns)
+    lines = sum(max(label.count("\n") for label in labels[i::rows]) + 1 for i in range(rows))
+    size = drawn.get_texts()[0].get_fontsize()
+    inches = axes.get_window_extent().height / axes.figure.dpi
+    fraction = min(0.6, (lines * size * 1.45 / 72 + 0.12) / inches)
+    make_room(axes, fraction)
+
+
+def make_room(axes: Axes, fraction: float) -> None:
+    """Extend the vertical axis so that the data leave its upper `fraction` free."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        axes.set_ylim(low, low * (high / low) ** (1 / (1 - fraction)))
+    else:
+        axes.set_ylim(low, low + (high - low) / (1 - fraction))

@@ -1,0 +1,78 @@
+"""What each figure shows, in words: its caption, which is also its alternative text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, Record, ResponseHistogram
+
+_ERRORS = (
+    f"Error bars are statistical (bootstrap); bins below {MINIMUM_EFFECTIVE} effective events "
+    "are faint."
+)
+_FIXED = {
+    "pull": (
+        "Pull",
+        "Distribution of (ẑ - z)/Σ(x), with Σ(x) the resolution that the method quotes, against "
+        "a unit Gaussian (dashed); below, the difference in units of its error.",
+    ),
+    "training": (
+        "Training",
+        "The loss at each evaluation; below, its distance to the lowest value on a logarithmic "
+        "scale. Dotted lines are restarts.",
+    ),
+    "calibration_curve": (
+        "Calibration",
+        "Estimate ẑ(x) with the quoted resolution ±Σ(x) as bars; dashed lines and bands are the "
+        "closed form, where it is known.",
+    ),
+    "joint": ("Training sample", "Weighted events in bins of the feature x and the truth z."),
+    "spectra": (
+        "Spectra",
+        "Normalised spectra of the samples: shaded at truth level, points at detector level (open "
+        "points: another detector).",
+    ),
+}
+
+
+def caption(key: str, records: Sequence[Record] = ()) -> tuple[str, str]:
+    """Title and description of the figure of that name."""
+    kind, _, test = key.partition("_")
+    if kind in ("closure", "response", "resolution"):
+        return _about_u(kind, test, records)
+    for name, (title, text) in _FIXED.items():
+        if key == name or key.startswith(f"{name}_"):
+            rest = key[len(name) + 1 :]
+            return (f"{title}: {rest}" if rest else title), text
+    return key.replace("_", " "), ""
+
+
+def _about_u(kind: str, test: str, records: Sequence[Record]) -> tuple[str, str]:
+    known = [r for r in records if isinstance(r, ClosureCurve | ResponseHistogram)]
+    known = [r for r in known if test.startswith(r.test)] or known
+    u = "ẑ/z" if not known or known[0].relative else "ẑ - z"
+    curves = [record for record in known if isinstance(record, ClosureCurve)]
+    text = {
+        "closure": f"Mean of u = {u} in bins of the truth z; below, its mean and median minus the "
+        f"reference.{_band(curves)}{_dashed(curves)} {_ERRORS}",
+        "response": f"Distribution of u = {u}; the legend gives its mean and half its 16-84 % "
+        "interval. Error bars are statistical.",
+        "resolution": f"Standard deviation (filled) and half the 16-84 % interval (open) of "
+        f"u = {u} in bins of the truth z; lines are the resolution Σ(x) that the method quotes; "
+        f"below, quoted over actual.{_dashed(curves)} {_ERRORS}",
+    }
+    return f"{kind.capitalize()} on {test}", text[kind]
+
+
+def _band(curves: Sequence[ClosureCurve]) -> str:
+    if not curves:
+        return ""
+    first = curves[0]
+    size = 100 * first.tolerance if first.relative else first.tolerance
+    unit = " %" if first.relative else f" {first.z_unit}".rstrip()
+    return f" The band is the tolerance of ±{size:.3g}{unit}."
+
+
+def _dashed(curves: Sequence[ClosureCurve]) -> str:
+    known = any((curve.exact_bias == curve.exact_bias).any() for curve in curves)
+    return " Dashed: the closed form." if known else ""

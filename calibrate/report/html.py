@@ -1,0 +1,195 @@
+"""The report as one self-contained HTML page: verdict, numbers, figures, provenance."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from calibrate.records import (
+    CANNOT_TELL,
+    CLOSES,
+    FAILS,
+    ClosureCurve,
+    FitSummary,
+    Outcome,
+)
+from calibrate.report import verdict
+from calibrate.report.captions import caption
+from calibrate.report.rounding import formatted
+from calibrate.report.tables import MARKS, PrintedTable, printed, quantity
+
+TEMPLATE = Path(__file__).with_name("template.html")
+SYMBOLS = {CLOSES: "✓", FAILS: "✗", CANNOT_TELL: "?"}
+TRAINING = "training_"
+PROVENANCE = ("command", "seed", "version", "commit", "environment", "data_sha256", "seconds")
+
+KEY_METRICS: tuple[tuple[str, str, str], ...] = (
+    ("closure", "mean", "mean of u"),
+    ("closure", "median", "median of u"),
+    ("closure", "bias_slope", "slope of the bias with z"),
+    ("closure", "max_abs_bias", "largest bias in a bin"),
+    ("closure", "chi2_per_bin", "χ² of no bias, per bin"),
+    ("resolution", "std", "resolution: standard deviation"),
+    ("resolution", "iqr", "resolution: half 16-84 % interval"),
+    ("point_resolution", "mean_sigma", "mean quoted Σ(x)"),
+    ("point_resolution", "pull_width", "pull width (ideal: 1)"),
+    ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
+    ("point_resolution", "coverage_95", "coverage of ±1.96 Σ (ideal: 0.95)"),
+)
+FIT_METRICS: tuple[tuple[str, str], ...] = (
+    ("fit/mutual_information", "mutual information"),
+    ("fit/seconds", "time of the fit"),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The sentence on one method, with its state as a mark for colour and as a symbol."""
+
+    method: str
+    sentence: str
+    mark: str
+    symbol: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its caption, as a data URI."""
+
+    name: str
+    title: str
+    text: str
+    source: str
+
+
+@dataclass(frozen=True)
+class MetricGroup:
+    """Rows (label, one text per method) under a heading."""
+
+    heading: str
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def render(outcome: Outcome, images: Mapping[str, bytes]) -> str:
+    """The page of a study; `images` are the figures by name as PNG, possibly none."""
+    pictures = [_picture(key, png, outcome) for key, png in images.items()]
+    page = _environment().get_template(TEMPLATE.name)
+    return page.render(
+        methods=outcome.methods,
+        data=str(outcome.run.get("data", "")),
+        verdicts=[_verdict(method, outcome) for method in outcome.methods],
+        key_metrics=list(_key_metrics(outcome)),
+        all_metrics=_all_metrics(outcome),
+        warnings=outcome.warnings,
+        pictures=[each for each in pictures if not each.name.startswith(TRAINING)],
+        training_pictures=[each for each in pictures if each.name.startswith(TRAINING)],
+        tables={method: _tables(method, outcome) for method in outcome.methods},
+        fits={method: _fit(outcome.summaries[method]) for method in _fitted(outcome)},
+        notes=outcome.notes,
+        configuration=outcome.configuration,
+        provenance=list(_provenance(outcome.run)),
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _verdict(method: str, outcome: Outcome) -> Verdict:
+    curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
+    state = verdict.overall(curves)
+    return Verdict(method, verdict.sentence(curves), MARKS[state], SYMBOLS[state])
+
+
+def _picture(key: str, png: bytes, outcome: Outcome) -> Picture:
+    title, text = caption(key, outcome.records)
+    return Picture(key, title, text, f"data:image/png;base64,{base64.b64encode(png).decode()}")
+
+
+def _key_metrics(outcome: Outcome) -> Iterator[MetricGroup]:
+    """The metrics that most readers look for, by test sample, then those of the fit."""
+    for test in _tests(outcome):
+        wanted = [(f"{kind}/{test}/{name}", label) for kind, name, label in KEY_METRICS]
+        yield from _group(f"on {test}", wanted, outcome)
+    yield from _group("fit", FIT_METRICS, outcome)
+
+
+def _group(
+    heading: str, wanted: Sequence[tuple[str, str]], outcome: Outcome
+) -> Iterator[MetricGroup]:
+    rows = [(label, _across(name, outcome)) for name, label in wanted]
+    rows = [(label, texts) for label, texts in rows if any(texts)]
+    if rows:
+        yield MetricGroup(heading, tuple(rows))
+
+
+def _tests(outcome: Outcome) -> list[str]:
+    """The test samples, in the order in which their closure was reported."""
+    names = (name.split("/") for found in outcome.metrics.values() for name in found)
+    return list(dict.fromkeys(parts[1] for parts in names if parts[0] == "closure"))
+
+
+def _all_metrics(outcome: Outcome) -> list[tuple[str, tuple[str, ...]]]:
+    names = dict.fromkeys(name for found in outcome.metrics.values() for name in found)
+    return [(name, _across(name, outcome)) for name in names]
+
+
+def _across(name: str, outcome: Outcome) -> tuple[str, ...]:
+    found = (outcome.metrics.get(method, {}).get(name) for method in outcome.methods)
+    return tuple(quantity(each) for each in found)
+
+
+def _tables(method: str, outcome: Outcome) -> list[tuple[str, PrintedTable]]:
+    return [(name, printed(table)) for name, table in outcome.tables.get(method, {}).items()]
+
+
+def _fitted(outcome: Outcome) -> list[str]:
+    """The methods that were fitted: `none` has nothing to tell."""
+    return [
+        method
+        for method, found in outcome.summaries.items()
+        if found.steps or found.loss is not None or found.notes or found.warnings
+    ]
+
+
+def _fit(summary: FitSummary) -> list[tuple[str, str]]:
+    facts = [("steps", str(summary.steps)), ("time", f"{formatted(summary.seconds)} s")]
+    facts.append(("restarts", str(summary.restarts)))
+    if summary.loss is not None:
+        facts.append(("final loss", f"{summary.loss:.6g}"))
+    if summary.mutual_information is not None:
+        facts.append(("mutual information", f"{formatted(summary.mutual_information)} nat"))
+    facts += [("note", note) for note in summary.notes]
+    return facts + [("warning", warning) for warning in summary.warnings]
+
+
+def _provenance(run: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Each entry of the run as (name, facts); a plain value is one fact without a name."""
+    for name in [*(n for n in PROVENANCE if n in run), *(n for n in run if n not in PROVENANCE)]:
+        value = run[name]
+        if isinstance(value, Mapping):
+            facts = [(str(key), _plain(each)) for key, each in value.items()]
+        else:
+            facts = [("", _plain(value))]
+        yield name.replace("_", " "), facts
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, float):
+        return formatted(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return str(value)
