@@ -53,7 +53,7 @@ def test_the_spectrum_does_not_enter(relative_task):
 def test_a_relative_response_gives_the_exact_maximum():
     rng = np.random.default_rng(5)
     train = relative_sample(rng, 20000, weighted=False)
-    fitted = GaussianAnsatz((16, 16), (), (), None, precision="double").fit(
+    fitted = GaussianAnsatz((16, 16), (), (), None, steps=150, precision="double").fit(
         RegressionTask(train, {"nominal": train}, ("pt_reco",)), Context()
     )
     x = np.array([110.0, 130.0, 160.0])

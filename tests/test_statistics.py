@@ -21,11 +21,8 @@ from calibrate.statistics import (
     weighted_std,
 )
 from calibrate.statistics.bootstrap import TABLE
-from calibrate.statistics.mode import (
-    cumulative_sums,
-    truncated_gaussian_mode,
-    weighted_powers,
-)
+from calibrate.statistics.mode import truncated_gaussian_mode
+from calibrate.statistics.prefix import SortedPowers
 
 SEED = np.random.SeedSequence(7)
 FIELDS = ("mean", "std", "median", "iqr", "mode", "fit")
@@ -137,7 +134,7 @@ def test_an_empty_bin_is_not_a_number():
 
 def mode_of(u: np.ndarray) -> tuple[float, float, bool]:
     u = np.sort(u)
-    fit = truncated_gaussian_mode(cumulative_sums(u, weighted_powers(u, np.ones(u.size))), 0.2, 1.5)
+    fit = truncated_gaussian_mode(SortedPowers.of(u, np.ones(u.size)).sums(), 0.2, 1.5)
     return fit.mode, fit.width, fit.converged
 
 
@@ -195,3 +192,19 @@ def test_bootstrap_ratios_are_weighted_means():
     assert replicas.shape == (333, 2)
     expected = np.sqrt(np.sum((w[:, None] * (columns - value)) ** 2, axis=0)) / w.sum()
     np.testing.assert_allclose(replicas.std(axis=0), expected, rtol=0.15)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 400))
+@settings(deadline=None, max_examples=40)
+def test_block_sums_equal_running_sums(seed: int, n: int):
+    rng = np.random.default_rng(seed)
+    values, w, counts = np.sort(rng.normal(size=n)), rng.random(n), rng.integers(0, 3, n) * 1.0
+    sums = SortedPowers.of(values, w).sums(counts)
+    slow = np.cumsum(np.stack([w, w * values, w * values**2]) * counts, axis=1)
+    slow = np.pad(slow, ((0, 0), (1, 0)))
+    rows = np.arange(n + 1)
+    np.testing.assert_allclose(sums.before(rows), slow, atol=1e-12)
+    target = rng.random(5) * slow[0, -1]
+    np.testing.assert_array_equal(sums.row_reaching(target), np.searchsorted(slow[0, 1:], target))
+    inside = (values >= -0.5) & (values < 0.5)
+    np.testing.assert_allclose(sums.window(-0.5, 0.5)[1], np.sum((w * counts)[inside]), atol=1e-12)

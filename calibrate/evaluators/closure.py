@@ -7,8 +7,12 @@ positive by nature the experiments' convention is followed: the response ẑ/z.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -81,14 +85,18 @@ class Closure:
         tables: dict[str, dict[str, Table]] = {method: {} for method in fits}
         records: list[Record] = []
         warnings: list[str] = []
-        with context.progress.track("closure", len(task.tests)) as advance:
-            for name, sample in task.tests.items():
-                for view in self._views(fits, task, name, sample, context):
-                    curve = view.curve()
-                    scalars[view.method] |= view.scalars(curve)
-                    tables[view.method][f"closure/{view.residual.label}"] = table(curve)
-                    records += [curve, *view.histograms()]
-                    warnings += view.warnings(curve)
+        views = [
+            view
+            for name, sample in task.tests.items()
+            for view in self._views(fits, task, name, sample, context)
+        ]
+        track = context.progress.track("closure", len(views))
+        with track as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+            for view, answer in zip(views, pool.map(_View.answer, views), strict=True):
+                scalars[view.method] |= answer.scalars
+                tables[view.method][f"closure/{view.residual.label}"] = table(answer.curve)
+                records += [answer.curve, *answer.histograms]
+                warnings += answer.warnings
                 advance(1)
         return Findings(scalars, tables, tuple(records), tuple(dict.fromkeys(warnings)))
 
@@ -101,23 +109,25 @@ class Closure:
         context: Context,
     ) -> list[_View]:
         poisson = Poisson(sample.group, self.replicas, context.sequence("bootstrap", test))
-        pairs = list(residuals(fits, test, sample))
-        views = []
-        for method, residual in pairs:
-            alike = [r.u for _, r in pairs if r.component == residual.component]
-            views.append(
-                _View(
-                    method,
-                    residual,
-                    sample,
-                    self._edges(residual.z, sample),
-                    self._tolerance(task.train, residual),
-                    response_edges(alike, sample.w),
-                    poisson,
-                    task.closed_forms.get(fits[method].closed_form),
-                )
+        found = list(residuals(fits, test, sample))
+        edges: dict[int, FloatArray] = {}
+        for _, residual in found:
+            alike = [r.u for _, r in found if r.component == residual.component]
+            if residual.component not in edges:
+                edges[residual.component] = response_edges(alike, sample.w)
+        return [
+            _View(
+                method,
+                residual,
+                sample,
+                self._edges(residual.z, sample),
+                self._tolerance(task.train, residual),
+                edges[residual.component],
+                poisson,
+                task.closed_forms.get(fits[method].closed_form),
             )
-        return views
+            for method, residual in found
+        ]
 
     def _edges(self, z: FloatArray, sample: Sample) -> FloatArray:
         if self.edges is not None:
@@ -133,6 +143,13 @@ class Closure:
         return float(f"{TOLERANCE_IN_SIGMA * width:.1g}")
 
 
+class _Answer(NamedTuple):
+    curve: ClosureCurve
+    scalars: Scalars
+    histograms: list[Record]
+    warnings: list[str]
+
+
 @dataclass(frozen=True)
 class _View:
     """One truth column of one test sample under one method, and how to bin it."""
@@ -146,9 +163,15 @@ class _View:
     poisson: Poisson
     closed_form: ClosedForm | None
 
-    @property
+    @cached_property
     def index(self) -> IntArray:
+        """The bin of each event."""
         return bin_index(self.residual.z, self.edges)
+
+    def answer(self) -> _Answer:
+        """Everything this view contributes; numpy leaves other threads room to work."""
+        curve = self.curve()
+        return _Answer(curve, self.scalars(curve), self.histograms(), self.warnings(curve))
 
     def curve(self) -> ClosureCurve:
         """Statistics in bins of z."""

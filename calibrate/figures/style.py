@@ -52,7 +52,7 @@ RC: Mapping[str, Any] = MappingProxyType(
         "lines.markersize": 5,
         "errorbar.capsize": 0,
         "savefig.dpi": DPI,
-        "pdf.fonttype": 42,
+        "pdf.fonttype": 3,  # outlines: subsetting TrueType fonts costs as much as drawing
     }
 )
 

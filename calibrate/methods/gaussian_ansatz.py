@@ -65,7 +65,7 @@ class GaussianAnsatz:
 
     hidden_a: Sequence[int] = (32, 32, 32)
     hidden_b: Sequence[int] = (32, 32, 32)
-    hidden_c: Sequence[int] = (32, 32, 32)
+    hidden_c: Sequence[int] = (8, 8)
     hidden_d: Sequence[int] | None = (32, 32, 32)
     activation: str = "silu"
     spectrum: str = "sample"

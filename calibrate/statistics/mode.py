@@ -12,9 +12,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from calibrate.sample import FloatArray
+from calibrate.statistics.prefix import RunningSums
 
 WINDOW = 1.5
 ITERATIONS = 60
@@ -31,41 +30,12 @@ class ModeFit:
     converged: bool
 
 
-@dataclass(frozen=True)
-class CumulativeSums:
-    """Sorted values (n,) and the running sums (n + 1,) of weight × value^k, k = 0, 1, 2."""
-
-    values: FloatArray
-    sums: FloatArray
-
-    def moments(self, low: float, high: float) -> tuple[float, float, int]:
-        """Mean and variance of the values in [low, high], and how many there are."""
-        first, last = np.searchsorted(self.values, [low, high], side="left")
-        weight, linear, square = self.sums[:, last] - self.sums[:, first]
-        if last - first < MINIMUM_INSIDE or weight <= 0:
-            return math.nan, math.nan, int(last - first)
-        mean = linear / weight
-        return mean, square / weight - mean**2, int(last - first)
-
-
-def weighted_powers(values: FloatArray, w: FloatArray) -> FloatArray:
-    """Weight × value^k as (3, n), k = 0, 1, 2."""
-    return np.stack([w, w * values, w * values**2])
-
-
-def cumulative_sums(sorted_values: FloatArray, powers: FloatArray) -> CumulativeSums:
-    """Running sums of weight × value^k (3, n) for values (n,) in ascending order."""
-    sums = np.zeros((3, sorted_values.size + 1))
-    np.cumsum(powers, axis=1, out=sums[:, 1:])
-    return CumulativeSums(sorted_values, sums)
-
-
-def truncated_gaussian_mode(sums: CumulativeSums, mode: float, width: float) -> ModeFit:
-    """Iterate the fit from a first guess; the values should be centred near zero."""
+def truncated_gaussian_mode(sums: RunningSums, mode: float, width: float) -> ModeFit:
+    """Iterate the fit from a first guess; the values are sorted, and centred near zero."""
     core = _truncated_moments(-WINDOW, WINDOW)[1]
     for _ in range(ITERATIONS):
         low, high = mode - WINDOW * width, mode + WINDOW * width
-        mean, variance, _ = sums.moments(low, high)
+        mean, variance = _window_moments(sums.window(low, high))
         if not (math.isfinite(variance) and variance > 0):
             return ModeFit(math.nan, math.nan, converged=False)
         shift = (mean - mode) / core
@@ -74,6 +44,15 @@ def truncated_gaussian_mode(sums: CumulativeSums, mode: float, width: float) -> 
         if abs(shift) < TOLERANCE * width and abs(scale - 1) < TOLERANCE:
             return ModeFit(mode, width, converged=True)
     return ModeFit(mode, width, converged=False)
+
+
+def _window_moments(window: FloatArray) -> tuple[float, float]:
+    """Mean and variance from number, weight and weighted powers; NaN for too few events."""
+    number, weight, linear, square = window
+    if number < MINIMUM_INSIDE or weight <= 0:
+        return math.nan, math.nan
+    mean = linear / weight
+    return mean, square / weight - mean**2
 
 
 def _truncated_moments(alpha: float, beta: float) -> tuple[float, float]:

@@ -12,11 +12,12 @@ import numpy as np
 
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics.bootstrap import Poisson
-from calibrate.statistics.mode import cumulative_sums, truncated_gaussian_mode, weighted_powers
+from calibrate.statistics.mode import truncated_gaussian_mode
+from calibrate.statistics.prefix import RunningSums, SortedPowers
 from calibrate.statistics.quantiles import ROUNDING, weighted_quantile
 
-LOW, HIGH = 0.15865525393145707, 0.8413447460685429
-"""The quantiles at ±1 σ of a Gaussian."""
+LEVELS = np.array([0.5, 0.15865525393145707, 0.8413447460685429])
+"""The median, and the quantiles at ±1 σ of a Gaussian."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def summarise(
     Rows with an index outside 0 … bins-1 are left out. An empty bin gives NaN.
     """
     table = _SortedTable.of(u, w, index, bins, mode)
-    value = table.statistics(table.powers)
+    value = table.statistics(table.powers.sums())
     counts = poisson.counts(table.order)
-    replicas = np.stack([table.statistics(table.powers * k[table.kept]) for k in counts])
+    replicas = np.stack([table.statistics(table.powers.sums(k[table.kept])) for k in counts])
     usable = np.isfinite(replicas)
     centred = np.where(usable, replicas - value, 0.0)
     n = np.maximum(usable.sum(axis=0), 1)
@@ -64,8 +65,7 @@ def summarise(
 class _SortedTable:
     order: IntArray
     kept: slice
-    u: FloatArray
-    powers: FloatArray
+    powers: SortedPowers
     offsets: IntArray
     centre: float
     mode: bool
@@ -82,17 +82,17 @@ class _SortedTable:
         negative = bool(np.any(w < 0))
         w = w[order][kept] / np.max(np.abs(w))
         centre = float(weighted_quantile(inside, np.abs(w), 0.5)) if inside.size else 0.0
-        u, powers = inside - centre, weighted_powers(inside - centre, w)
-        return cls(order, kept, u, powers, offsets - offsets[0], centre, mode, negative)
+        powers = SortedPowers.of(inside - centre, w)
+        return cls(order, kept, powers, offsets - offsets[0], centre, mode, negative)
 
-    def statistics(self, powers: FloatArray) -> FloatArray:
-        """mean, std, median, iqr, mode, fit as (6, n_b) from weight × u^k (3, n)."""
-        sums = cumulative_sums(self.u, powers)
-        total, linear, square = sums.sums[:, self.offsets[1:]] - sums.sums[:, self.offsets[:-1]]
+    def statistics(self, sums: RunningSums) -> FloatArray:
+        """mean, std, median, iqr, mode, fit as (6, n_b) for one set of counts."""
+        ends = sums.before(self.offsets)
+        total, linear, square = ends[:, 1:] - ends[:, :-1]
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(total != 0, linear / total, np.nan)
             std = np.sqrt(np.maximum(square / total - mean**2, 0.0))
-        median, low, high = self._quantiles(sums.sums[0], total)
+        median, low, high = self._quantiles(sums, ends[0, :-1], total)
         iqr = (high - low) / 2
         core = np.full((2, total.size), np.nan)
         if self.mode and not self.negative and total.size == 1:
@@ -100,12 +100,12 @@ class _SortedTable:
             core[:, 0] = (fit.mode, fit.width) if fit.converged else np.nan
         return np.vstack([mean, std, median, iqr, core])
 
-    def _quantiles(self, cumulative: FloatArray, total: FloatArray) -> FloatArray:
-        start, stop = self.offsets[:-1], self.offsets[1:]
-        if self.negative or not self.u.size:
-            return np.full((3, total.size), np.nan)
-        levels = np.array([0.5, LOW, HIGH])[:, None]
-        target = cumulative[start] + levels * total * (1 - ROUNDING)
-        row = np.searchsorted(cumulative[1:], target)
-        row = np.clip(row, start, np.maximum(stop - 1, start)).clip(max=self.u.size - 1)
-        return np.where(total > 0, self.u[row], np.nan)
+    def _quantiles(self, sums: RunningSums, before: FloatArray, total: FloatArray) -> FloatArray:
+        values = self.powers.values
+        if self.negative or not values.size:
+            return np.full((len(LEVELS), total.size), np.nan)
+        target = before + LEVELS[:, None] * total * (1 - ROUNDING)
+        row = sums.row_reaching(target.ravel()).reshape(target.shape)
+        start, last = self.offsets[:-1], np.maximum(self.offsets[1:] - 1, self.offsets[:-1])
+        row = np.clip(row, start, last).clip(max=values.size - 1)
+        return np.where(total > 0, values[row], np.nan)
