@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from calibrate.sample import FloatArray
 
 
-def dijet_mass(
-    first: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
-    second: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
-) -> FloatArray:
-    """Invariant mass [GeV] of two jets given as (pT, y, φ, m), each (n,).
+class Jets(NamedTuple):
+    """One jet of each event: pT [GeV], rapidity, φ [rad], mass [GeV], each (n,)."""
+
+    pt: FloatArray
+    y: FloatArray
+    phi: FloatArray
+    m: FloatArray
+
+
+def dijet_mass(first: Jets, second: Jets) -> FloatArray:
+    """Invariant mass [GeV] of two jets, (n,).
 
     m² = m1² + m2² + 2 [E_T1 E_T2 cosh(y1-y2) - pT1 pT2 cos(φ1-φ2)], E_T² = pT² + m².
     """
-    pt1, y1, phi1, m1 = first
-    pt2, y2, phi2, m2 = second
-    transverse = np.hypot(pt1, m1) * np.hypot(pt2, m2)
-    product = transverse * np.cosh(y1 - y2) - pt1 * pt2 * np.cos(phi1 - phi2)
-    return np.asarray(np.sqrt(np.maximum(m1**2 + m2**2 + 2 * product, 0.0)))
+    transverse = np.hypot(first.pt, first.m) * np.hypot(second.pt, second.m)
+    angular = first.pt * second.pt * np.cos(first.phi - second.phi)
+    product = transverse * np.cosh(first.y - second.y) - angular
+    return np.asarray(np.sqrt(np.maximum(first.m**2 + second.m**2 + 2 * product, 0.0)))
 
 
 def pseudorapidity(pt: FloatArray, y: FloatArray, m: FloatArray) -> FloatArray:

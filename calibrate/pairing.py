@@ -99,7 +99,8 @@ def _kronecker(prediction: FloatArray, pairs: int, rng: np.random.Generator) -> 
     """Low-discrepancy numbers (pairs, n) along the order of the predictions."""
     place = np.empty(prediction.size)
     place[np.argsort(prediction, kind="stable")] = np.arange(prediction.size)
-    return (GOLDEN * (place * pairs + np.arange(pairs)[:, None]) + rng.random()) % 1.0
+    steps = place * pairs + np.arange(pairs)[:, None]
+    return np.asarray((GOLDEN * steps + rng.random()) % 1.0)
 
 
 def _mixture(

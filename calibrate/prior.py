@@ -152,7 +152,8 @@ def _silverman(t: FloatArray, w: FloatArray, n_effective: float) -> float:
     if np.all(w >= 0):
         low, high = weighted_quantile(t, w, [0.25, 0.75])
         spread = min(spread, (high - low) / 1.34) if high > low else spread
-    return max(0.9 * spread * max(n_effective, 1.0) ** -0.2, 1e-12)
+    width: float = 0.9 * spread * max(n_effective, 1.0) ** -0.2
+    return max(width, 1e-12)
 
 
 def _smooth(t: FloatArray, w: FloatArray, edges: FloatArray, width: float) -> FloatArray:
@@ -163,6 +164,4 @@ def _smooth(t: FloatArray, w: FloatArray, edges: FloatArray, width: float) -> Fl
     offsets = np.arange(-reach, reach + 1) * step / width
     kernel = np.exp(-0.5 * offsets**2)
     smooth = np.convolve(counts, kernel, mode="same") / (np.sqrt(2 * np.pi) * width)
-    return np.maximum(smooth, np.finfo(np.float64).tiny)
-
-
+    return np.asarray(np.maximum(smooth, np.finfo(np.float64).tiny))

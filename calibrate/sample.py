@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from calibrate.errors import ConfigurationError, DataError, nearest
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+Array = TypeVar("Array", FloatArray, IntArray)
 
 MINIMUM_EVENTS = 100
 
@@ -119,21 +121,23 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
         z=np.concatenate([s.z for s in samples]),
         w=np.concatenate([s.w for s in samples]),
         group=np.concatenate([s.group for s in samples]),
-        spectators={k: np.concatenate([s.spectators[k] for s in samples]) for k in first.spectators},
+        spectators={
+            k: np.concatenate([s.spectators[k] for s in samples]) for k in first.spectators
+        },
     )
 
 
 def effective_size(w: FloatArray, group: IntArray | None = None) -> float:
     """Kish's effective sample size (Σw)²/Σw², with the weights summed per group first."""
     if group is not None and group.size:
-        w = np.bincount(np.unique(group, return_inverse=True)[1], weights=w)
+        w = np.asarray(np.bincount(np.unique(group, return_inverse=True)[1], weights=w), float)
     squares = float(np.sum((w / np.max(np.abs(w), initial=1e-300)) ** 2))
     total = float(np.sum(w / np.max(np.abs(w), initial=1e-300)))
     return total**2 / squares if squares > 0 else 0.0
 
 
-def _frozen(array: NDArray) -> NDArray:  # type: ignore[type-arg]
-    view = array.view()
+def _frozen(array: Array) -> Array:
+    view: Array = array.view()
     view.flags.writeable = False
     return view
 

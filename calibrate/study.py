@@ -51,8 +51,7 @@ def run(study: Study, context: Context, about: Mapping[str, Any], configuration:
         task = study.data.regression(context)
     with _timed(seconds, "fit"):
         fits = {
-            label: method.fit(task, context.child(label))
-            for label, method in study.methods.items()
+            label: method.fit(task, context.child(label)) for label, method in study.methods.items()
         }
     main = next(iter(study.methods))
 

@@ -1,6 +1,6 @@
 """The one minibatch loop and the one full-batch second-order fit.
 
-Both watch for divergence: a loss that is not finite raises `Diverged`, and `with_restarts`
+Both watch for divergence: a loss that is not finite raises `DivergedError`, and `with_restarts`
 begins anew from another derived seed.
 """
 
@@ -29,7 +29,7 @@ GRADIENT_TOLERANCE = 1e-7
 CHANGE_TOLERANCE = 1e-10
 
 
-class Diverged(FitError):
+class DivergedError(FitError):
     """A loss that stopped being finite."""
 
 
@@ -47,7 +47,7 @@ def minimise_full_batch(
     """L-BFGS on the whole sample, at most `steps` iterations, the parameters kept in float64.
 
     SciPy's implementation: torch's own imports its compiler on first use, which takes longer
-    than the Gaussian example's fit. Raises Diverged if the loss is not finite at any evaluation.
+    than the Gaussian example's fit. Raises DivergedError if the loss is not finite anywhere.
     """
     evaluations = math.ceil(LINE_SEARCH_EVALUATIONS * steps)
     history: list[float] = []
@@ -89,7 +89,7 @@ def minimise_minibatch(
     """Adam over shuffled minibatches, the learning rate falling to zero as a half cosine.
 
     `loss` takes the indices (≤ batch,) of a minibatch; every event is used once an epoch. The
-    recorded loss is the mean over each epoch. Raises Diverged if it is not finite.
+    recorded loss is the mean over each epoch. Raises DivergedError if it is not finite.
     """
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
     batches = math.ceil(events / batch)
@@ -101,7 +101,7 @@ def minimise_minibatch(
         for _ in range(epochs):
             order = torch.from_numpy(rng.permutation(events))
             total = 0.0
-            for rows in order.split(batch):
+            for rows in torch.split(order, batch):
                 optimizer.zero_grad()
                 value = loss(rows)
                 value.backward()  # type: ignore[no-untyped-call]
@@ -124,7 +124,7 @@ def with_restarts(
     for trial in range(restarts + 1):
         try:
             return attempt(context.child(f"attempt{trial}")), trial
-        except Diverged as error:
+        except DivergedError as error:
             reason = str(error)
     raise FitError(f"the fit diverged in {restarts + 1} attempts, last: {reason}")
 
@@ -132,21 +132,24 @@ def with_restarts(
 @torch.no_grad()
 def _assign(parameters: Sequence[Tensor], vector: FloatArray) -> None:
     """Put a flat float64 vector into the parameters."""
-    pieces = torch.from_numpy(vector).split([p.numel() for p in parameters])
+    sizes = [parameter.numel() for parameter in parameters]
+    pieces = torch.split(torch.from_numpy(vector), sizes)
     for parameter, piece in zip(parameters, pieces, strict=True):
         parameter.copy_(piece.view_as(parameter))
 
 
 def _flat(parameters: Sequence[Tensor], values: Sequence[Tensor | None]) -> FloatArray:
     """Values shaped like the parameters as one float64 vector; None is zero."""
-    filled = [p.new_zeros(p.shape) if v is None else v for p, v in zip(parameters, values, strict=True)]
+    filled = [
+        p.new_zeros(p.shape) if v is None else v for p, v in zip(parameters, values, strict=True)
+    ]
     return np.concatenate([v.detach().cpu().double().numpy().ravel() for v in filled])
 
 
 def _finite(value: Tensor) -> float:
     number = float(value.detach())
     if not math.isfinite(number):
-        raise Diverged(f"the loss became {number}")
+        raise DivergedError(f"the loss became {number}")
     return number
 
 

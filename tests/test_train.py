@@ -7,7 +7,7 @@ import torch
 from calibrate.context import Context
 from calibrate.errors import FitError
 from calibrate.seeding import torch_seeded
-from calibrate.train import Diverged, minimise_full_batch, minimise_minibatch, with_restarts
+from calibrate.train import DivergedError, minimise_full_batch, minimise_minibatch, with_restarts
 
 TARGET = torch.tensor([1.0, -2.0, 3.0])
 
@@ -50,9 +50,9 @@ def test_the_recorded_loss_is_the_mean_over_the_epoch():
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_is_divergence(bad: float):
     p = torch.zeros(1, requires_grad=True)
-    with pytest.raises(Diverged, match="the loss became"):
+    with pytest.raises(DivergedError, match="the loss became"):
         minimise_full_batch(lambda: (p * bad).sum() + bad, [p], 5, Context())
-    with pytest.raises(Diverged, match="the loss became"):
+    with pytest.raises(DivergedError, match="the loss became"):
         minimise_minibatch(lambda rows: (p * bad).sum() + bad, [p], 5, 5, 1, 0.1, Context())
 
 
@@ -62,7 +62,7 @@ def test_restarts_have_other_seeds_and_are_counted():
     def attempt(context: Context) -> str:
         drawn.append(context.stream("initialisation").random())
         if len(drawn) < 3:
-            raise Diverged("the loss became nan")
+            raise DivergedError("the loss became nan")
         return "fitted"
 
     assert with_restarts(attempt, 3, Context(seed=1)) == ("fitted", 2)
@@ -71,7 +71,7 @@ def test_restarts_have_other_seeds_and_are_counted():
 
 def test_a_fit_that_always_diverges_raises():
     def attempt(context: Context) -> None:
-        raise Diverged("the loss became nan")
+        raise DivergedError("the loss became nan")
 
     with pytest.raises(FitError, match="diverged in 3 attempts, last: the loss became nan"):
         with_restarts(attempt, 2, Context())

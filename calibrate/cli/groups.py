@@ -63,7 +63,10 @@ def describe(overrides: Sequence[str]) -> str:
 
 def _config_options() -> list[tuple[str, str, str]]:
     rows = [row for row in options("", "config") if row[0] not in ("hydra", "defaults", "report")]
-    return [*rows, ("report.figures", "true", "false: no figures now; `calibrate report` draws them")]
+    return [
+        *rows,
+        ("report.figures", "true", "false: no figures now; `calibrate report` draws them"),
+    ]
 
 
 def _describe_group(group: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from calibrate.checks import choice, positive_number
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError, nearest
-from calibrate.kinematics import dijet_mass, pseudorapidity
+from calibrate.kinematics import Jets, dijet_mass, pseudorapidity
 from calibrate.prior import GaussianPrior, reweight
 from calibrate.provenance import sha256
 from calibrate.sample import Column, FloatArray, Sample
@@ -61,8 +61,8 @@ class Dijet:
         path = self.source()
         columns = read_columns(path)
         masses = Sample(
-            x=dijet_mass(*_jets(columns, "reco"))[:, None],
-            z=dijet_mass(*_jets(columns, "gen"))[:, None],
+            x=_masses(columns, "reco"),
+            z=_masses(columns, "gen"),
             w=columns["weight"],
             x_columns=(Column("mjj_reco", "GeV", positive=True),),
             z_columns=(Column("mjj_true", "GeV", positive=True),),
@@ -124,9 +124,10 @@ def _check_finite(path: Path, columns: Columns) -> None:
             )
 
 
-def _jets(columns: Columns, level: str) -> tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]]:
-    first, second = (tuple(columns[f"{level}{i}_{part}"] for part in PARTS) for i in (1, 2))
-    return first, second
+def _masses(columns: Columns, level: str) -> FloatArray:
+    """m_jj [GeV] at generator or detector level, (n, 1)."""
+    jets = [Jets(*(columns[f"{level}{i}_{part}"] for part in PARTS)) for i in (1, 2)]
+    return dijet_mass(*jets)[:, None]
 
 
 def _single_jets(columns: Columns) -> Sample:
@@ -141,7 +142,11 @@ def _single_jets(columns: Columns) -> Sample:
         x=np.column_stack([pt, pseudorapidity(pt, y, m), m]),
         z=both("gen{}_pt")[:, None],
         w=np.tile(columns["weight"], 2),
-        x_columns=(Column("pt_reco", "GeV", positive=True), Column("eta_reco"), Column("m_reco", "GeV")),
+        x_columns=(
+            Column("pt_reco", "GeV", positive=True),
+            Column("eta_reco"),
+            Column("m_reco", "GeV"),
+        ),
         z_columns=(Column("pt_true", "GeV", positive=True),),
         group=np.tile(np.arange(n), 2),
     )

@@ -42,7 +42,7 @@ from calibrate.records import FitSummary, TrainingCurve
 from calibrate.sample import FloatArray, Sample
 from calibrate.seeding import torch_seeded
 from calibrate.task import RegressionTask
-from calibrate.train import Diverged, Minimisation, minimise_full_batch, with_restarts
+from calibrate.train import DivergedError, Minimisation, minimise_full_batch, with_restarts
 
 SPECTRA = ("sample", "flat")
 PRECISIONS = {"single": torch.float32, "double": torch.float64}
@@ -180,7 +180,7 @@ class GaussianAnsatz:
             with torch.no_grad():
                 value = float(bound(network.heads(x)))
         if value < -done.loss[0] - 1.0:
-            raise Diverged(f"the bound fell from {-done.loss[0]:.3g} to {value:.3g}")
+            raise DivergedError(f"the bound fell from {-done.loss[0]:.3g} to {value:.3g}")
         return done, value
 
     def _pairs(self, x: FloatArray, t: FloatArray, w: FloatArray, context: Context) -> Pairs:
@@ -232,7 +232,9 @@ class FittedGaussianAnsatz:
         """How far the maximum lies from B(x), over the events x."""
         t = torch.from_numpy(self.x_coordinates.forward(x[:CHUNK]))
         largest = float(self.network.maximum(t).first_step.max())
-        return f"largest Newton step from B(x) to the maximum: {largest:.2g} standard deviations of z"
+        return (
+            f"largest Newton step from B(x) to the maximum: {largest:.2g} standard deviations of z"
+        )
 
     def _estimate(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         found = self.network.maximum(torch.from_numpy(self.x_coordinates.forward(x)))
@@ -261,11 +263,17 @@ class FittedGaussianAnsatz:
     def from_state(cls, state: State) -> FittedGaussianAnsatz:
         """Rebuild from `state`."""
         domain = Domain.from_state(state["domain"])
-        hidden = [state[f"hidden_{part}"] for part in "abcd"]
-        layers = [None if sizes is None else tuple(sizes) for sizes in hidden]
-        shape = AnsatzShape(*layers, state["activation"])  # type: ignore[arg-type]
+        hidden_d = state["hidden_d"]
+        shape = AnsatzShape(
+            tuple(state["hidden_a"]),
+            tuple(state["hidden_b"]),
+            tuple(state["hidden_c"]),
+            None if hidden_d is None else tuple(hidden_d),
+            state["activation"],
+        )
         sizes = len(domain.x_columns), len(domain.z_columns)
         network = GaussianAnsatzNetwork(*sizes, shape).double()
         load_weights(network, state["weights"])
-        coordinates = [Coordinates.from_state(state[f"{v}_coordinates"]) for v in "xz"]
-        return cls(domain, *coordinates, shape, network)
+        x_coordinates = Coordinates.from_state(state["x_coordinates"])
+        z_coordinates = Coordinates.from_state(state["z_coordinates"])
+        return cls(domain, x_coordinates, z_coordinates, shape, network)

@@ -90,7 +90,7 @@ class Network:
 
 
 def fit_network(sample: Sample, training: Training, context: Context) -> Network:
-    """Minimise Σw|z - f(x)|² with weights of mean 1; Diverged if the loss is not finite."""
+    """Minimise Σw|z - f(x)|² with weights of mean 1; DivergedError if the loss is not finite."""
     x_coordinates = Coordinates.of(sample.x, sample.w, sample.x_columns, logarithms=False)
     z_coordinates = Coordinates.of(sample.z, sample.w, sample.z_columns, logarithms=False)
     with torch_seeded(context, "initialisation"):

@@ -17,7 +17,6 @@ from calibrate.task import RegressionTask
 class Uncalibrated:
     """ẑ = the features named by the task as uncalibrated measurements; nothing to fit."""
 
-
     def fit(self, task: RegressionTask, context: Context) -> UncalibratedFeatures:
         """Pick the features; ConfigurationError if the task names one that is not there."""
         names = [column.name for column in task.train.x_columns]

@@ -104,7 +104,7 @@ class GaussianAnsatzNetwork(nn.Module):
         """L (…, n, d_z, d_z)."""
         entries = self.c(torch.cat([x.expand(*t.shape[:-1], x.shape[-1]), t], -1))
         entries = torch.where(self.diagonal, softplus(entries), entries)
-        return (entries @ self.triangle).unflatten(-1, (t.shape[-1], t.shape[-1]))
+        return (entries @ self.triangle).view(*t.shape, t.shape[-1])
 
     def precision(self, x: Tensor, t: Tensor) -> Tensor:
         """K (…, n, d_z, d_z)."""
@@ -123,7 +123,7 @@ class GaussianAnsatzNetwork(nn.Module):
         d_x, d_z = start.slope.shape[1], start.slope.shape[0]
         self.b.set_linear(start.slope, start.offset)
         factor = np.linalg.cholesky(start.precision)
-        entries = np.where(np.eye(d_z, dtype=bool), _inverse_softplus(factor), factor)
+        entries = np.where(np.eye(d_z, dtype=bool), _inverse_softplus(np.asarray(factor)), factor)
         bias = entries[np.tril_indices(d_z)]
         self.c.set_linear(np.zeros((bias.size, d_x + d_z)), bias)
         self.spread.copy_(torch.as_tensor(start.spread))
@@ -161,9 +161,10 @@ class GaussianAnsatzNetwork(nn.Module):
         curvature = -torch.stack(rows, -2).detach()
         failed = torch.linalg.cholesky_ex(curvature).info > 0
         curvature[failed] = self.precision(x[failed], t[failed]).detach()
-        step = torch.linalg.solve(curvature, gradient.detach().unsqueeze(-1))[..., 0]
+        step: Tensor = torch.linalg.solve(curvature, gradient.detach().unsqueeze(-1))[..., 0]
         length = step.norm(dim=-1, keepdim=True).clamp(min=1e-300)
-        return step * (LONGEST_STEP / length).clamp(max=1.0)
+        limited: Tensor = step * (LONGEST_STEP / length).clamp(max=1.0)
+        return limited
 
 
 @dataclass(frozen=True)
@@ -204,5 +205,3 @@ def _inverse_softplus(values: FloatArray) -> FloatArray:
     """log(e^v - 1), for positive entries; others are not used."""
     positive = np.maximum(values, 1e-6)
     return np.asarray(positive + np.log(-np.expm1(-positive)))
-
-

@@ -43,9 +43,7 @@ def equal_statistics_edges(
     return np.asarray(edges[[0, *cuts, -1]])
 
 
-def _collapsed(
-    values: FloatArray, w: FloatArray, group: IntArray
-) -> tuple[FloatArray, FloatArray]:
+def _collapsed(values: FloatArray, w: FloatArray, group: IntArray) -> tuple[FloatArray, FloatArray]:
     order = np.lexsort((group, values))
     values, w, group = values[order], w[order], group[order]
     new = np.append(True, (np.diff(values) != 0) | (np.diff(group) != 0))
@@ -65,8 +63,8 @@ def _cells(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray, F
     index = bin_index(values, edges)
     inside = (index >= 0) & (index < edges.size - 1)
     index, w = index[inside], w[inside] / np.max(np.abs(w))
-    first = np.bincount(index, weights=w, minlength=edges.size - 1)
-    second = np.bincount(index, weights=w**2, minlength=edges.size - 1)
+    counts = [np.bincount(index, weights=w**k, minlength=edges.size - 1) for k in (1, 2)]
+    first, second = (np.asarray(count, dtype=np.float64) for count in counts)
     return edges, first, second
 
 

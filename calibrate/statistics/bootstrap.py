@@ -7,8 +7,8 @@ standard deviation over the replicas (Efron; Poisson weights as in Hanley & MacG
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,13 @@ from calibrate.sample import FloatArray, IntArray
 
 CHUNK = 16
 LEVELS = 2**16
+LARGEST_KEPT = 200_000_000
+"""Bytes of counts above which every statistic draws them anew."""
+
+Counts = NDArray[np.uint8]
 
 
-def _poisson_table() -> NDArray[np.uint8]:
+def _poisson_table() -> Counts:
     """2¹⁶ equally probable counts that follow Poisson(1) to 1e-5 in every probability.
 
     Drawing from it is ten times as fast as the exact generator; mean and variance are 1 within
@@ -40,16 +44,28 @@ class Poisson:
     group: IntArray
     replicas: int
     seed: np.random.SeedSequence
+    kept: list[Counts] = field(default_factory=list, repr=False, compare=False)
 
     def counts(self, order: IntArray | None = None) -> Iterator[FloatArray]:
         """Counts (n,) of each replica, for the rows in the given order."""
-        rng = np.random.default_rng(self.seed)
         groups, row = np.unique(self.group, return_inverse=True)
         row = row if order is None else row[order]
         in_order = groups.size == row.size and bool(np.all(row[1:] > row[:-1]))
-        for _ in range(self.replicas):
-            drawn = TABLE.take(rng.integers(0, LEVELS, groups.size, dtype=np.uint16))
+        for drawn in self.draws(groups.size):
             yield (drawn if in_order else drawn[row]).astype(np.float64)
+
+    def draws(self, groups: int) -> Iterable[Counts]:
+        """Counts per group of each replica; kept for the next statistic while they are small."""
+        if groups * self.replicas > LARGEST_KEPT:
+            return self._drawn(groups)
+        if not self.kept:
+            self.kept.extend(self._drawn(groups))
+        return self.kept
+
+    def _drawn(self, groups: int) -> Iterator[Counts]:
+        rng = np.random.default_rng(self.seed)
+        for _ in range(self.replicas):
+            yield TABLE.take(rng.integers(0, LEVELS, groups, dtype=np.uint16))
 
 
 def bootstrap_ratios(

@@ -1,0 +1,225 @@
+"""What closure looks at: one truth column of one test sample under one method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from calibrate.evaluators.histograms import pull_histogram, response_histogram
+from calibrate.evaluators.residuals import Residual
+from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, Quantity, Record
+from calibrate.sample import FloatArray, IntArray, Sample, effective_size
+from calibrate.statistics import Poisson, Summary, bin_index, bootstrap_ratios, summarise
+from calibrate.task import ClosedForm
+
+OUTSIDE_FRACTION = 1e-3
+COVERAGE_LEVELS = {"coverage_68": 1.0, "coverage_95": 1.96}
+
+Scalars = dict[str, Quantity]
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Edges in z and in u of one truth column of one test sample, and the bias to tolerate."""
+
+    z_edges: FloatArray
+    u_edges: FloatArray
+    tolerance: float
+
+
+class Answer(NamedTuple):
+    """What one view contributes to the findings."""
+
+    curve: ClosureCurve
+    scalars: Scalars
+    histograms: list[Record]
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class View:
+    """One truth column of one test sample under one method, and how to bin it."""
+
+    method: str
+    residual: Residual
+    sample: Sample
+    binning: Binning
+    poisson: Poisson
+    closed_form: ClosedForm | None
+
+    @cached_property
+    def index(self) -> IntArray:
+        """The bin of each event."""
+        return bin_index(self.residual.z, self.binning.z_edges)
+
+    def answer(self) -> Answer:
+        """Everything this view contributes; numpy leaves other threads room to work."""
+        curve = self.curve()
+        return Answer(curve, self.scalars(curve), self.histograms(), self.warnings(curve))
+
+    def curve(self) -> ClosureCurve:
+        """Statistics in bins of z."""
+        bins = self.binning.z_edges.size - 1
+        index, w, r = self.index, self.sample.w, self.residual
+        found = summarise(r.u, w, index, bins, self.poisson)
+        z_mean = _binned_mean(r.z, w, index, bins)
+        sigma, sigma_error = self._quoted(index, bins)
+        exact = self.closed_form
+        unknown = np.full(bins, np.nan)
+        return ClosureCurve(
+            method=self.method,
+            test=r.label,
+            z_name=r.column.name,
+            z_unit=r.column.unit,
+            relative=r.column.positive,
+            tolerance=self.binning.tolerance,
+            edges=self.binning.z_edges,
+            z_mean=z_mean,
+            n_effective=self._effective(index, bins),
+            mean=found.mean,
+            mean_error=found.mean_error,
+            median=found.median,
+            median_error=found.median_error,
+            std=found.std,
+            std_error=found.std_error,
+            iqr=found.iqr,
+            iqr_error=found.iqr_error,
+            sigma=sigma,
+            sigma_error=sigma_error,
+            exact_bias=unknown if exact is None else exact.bias(z_mean),
+            exact_resolution=unknown if exact is None else self._exact_resolution(index, bins),
+        )
+
+    def scalars(self, curve: ClosureCurve) -> Scalars:
+        """The metrics of this test sample; those without a value are left out."""
+        r, w = self.residual, self.sample.w
+        whole = summarise(r.u, w, np.zeros(len(w), np.int64), 1, self.poisson, mode=True)
+        found = _locations(r, whole) | self._differences() | _bias_metrics(r, curve)
+        return {name: q for name, q in found.items() if np.isfinite(q.value)}
+
+    def histograms(self) -> list[Record]:
+        """The response, and the pulls where Σ(x) is quoted."""
+        w, edges = self.sample.w, self.binning.u_edges
+        found: list[Record] = [response_histogram(self.method, self.residual, w, edges)]
+        if self.residual.sigma is not None:
+            found.append(pull_histogram(self.method, self.residual, w))
+        return found
+
+    def warnings(self, curve: ClosureCurve) -> list[str]:
+        """What a reader of the numbers has to know."""
+        w, label = self.sample.w, self.residual.label
+        found = []
+        outside = float(np.sum(w[~self.residual.inside]) / np.sum(w))
+        if outside > OUTSIDE_FRACTION:
+            share = f"{100 * outside:.2g} % of {label} lies"
+            found.append(f"{self.method}: {share} outside the range it was derived in")
+        if np.any(w < 0):
+            found.append(f"{label} has negative weights: no medians, intervals and modes")
+        enough = np.count_nonzero(curve.n_effective >= MINIMUM_EFFECTIVE)
+        if enough < 3:
+            size = self.sample.effective_size
+            bins = "no bin" if enough == 0 else f"only {enough} bin{'s' if enough > 1 else ''}"
+            found.append(
+                f"{label}: {size:.0f} effective events fill {bins} of {MINIMUM_EFFECTIVE} or more"
+            )
+        return found
+
+    def _effective(self, index: IntArray, bins: int) -> FloatArray:
+        w, group = self.sample.w, self.sample.group
+        rows = [index == b for b in range(bins)]
+        return np.array([effective_size(w[r], group[r]) for r in rows])
+
+    def _quoted(self, index: IntArray, bins: int) -> tuple[FloatArray, FloatArray]:
+        """Root mean square of the quoted Σ per bin (over z if relative), and its error."""
+        if self.residual.sigma is None:
+            return np.full(bins, np.nan), np.full(bins, np.nan)
+        scale = self.residual.z if self.residual.column.positive else 1.0
+        square, w = (self.residual.sigma / scale) ** 2, self.sample.w
+        mean = _binned_mean(square, w, index, bins)
+        variance = np.maximum(_binned_mean(square**2, w, index, bins) - mean**2, 0.0)
+        n_effective = np.maximum(self._effective(index, bins), 1.0)
+        root = np.sqrt(mean)
+        return root, np.sqrt(variance / n_effective) / (2 * root)
+
+    def _exact_resolution(self, index: IntArray, bins: int) -> FloatArray:
+        """Σ(z) of the closed form, with the spread of its bias inside the bin added."""
+        form = self.closed_form
+        if form is None:
+            return np.full(bins, np.nan)
+        z, w = self.residual.z, self.sample.w
+        bias, noise = form.bias(z), form.resolution(z)
+        mean = _binned_mean(bias, w, index, bins)
+        return np.sqrt(_binned_mean(noise**2 + bias**2, w, index, bins) - mean**2)
+
+    def _differences(self) -> Scalars:
+        """Bias slope, pulls and coverage: functions of means, with errors from replicas."""
+        r, unit = self.residual, self.residual.column.unit
+        d, z = r.estimate - r.z, r.z - np.mean(r.z)
+        columns = [d, z, d * z, z * z]
+        if r.sigma is not None:
+            pull = d / r.sigma
+            columns += [r.sigma, pull, pull**2]
+            columns += [(np.abs(pull) <= c).astype(np.float64) for c in COVERAGE_LEVELS.values()]
+        value, replicas = bootstrap_ratios(np.column_stack(columns), self.sample.w, self.poisson)
+        found = {f"closure/{r.label}/bias_slope": _slope(value, replicas)}
+        if r.sigma is not None:
+            prefix = f"point_resolution/{r.label}"
+            width = [np.sqrt(m[..., 6] - m[..., 5] ** 2) for m in (value, replicas)]
+            found[f"{prefix}/mean_sigma"] = _with_error(value[4], replicas[:, 4], unit)
+            found[f"{prefix}/pull_mean"] = _with_error(value[5], replicas[:, 5])
+            found[f"{prefix}/pull_width"] = _with_error(width[0], width[1])
+            for k, name in enumerate(COVERAGE_LEVELS):
+                found[f"{prefix}/{name}"] = _with_error(value[7 + k], replicas[:, 7 + k])
+        return found
+
+
+def _locations(r: Residual, whole: Summary) -> Scalars:
+    names = {"closure": ("mean", "median", "mode"), "resolution": ("std", "iqr", "fit")}
+    return {
+        f"{family}/{r.label}/{name}": Quantity(
+            float(getattr(whole, name)[0]), _finite(getattr(whole, f"{name}_error")[0]), r.unit
+        )
+        for family, members in names.items()
+        for name in members
+    }
+
+
+def _bias_metrics(r: Residual, curve: ClosureCurve) -> Scalars:
+    """Largest |bias| over the bins with enough events, and χ² of no bias per bin."""
+    usable = (curve.n_effective >= MINIMUM_EFFECTIVE) & (curve.mean_error > 0)
+    if not usable.any():
+        return {}
+    bias, error = curve.mean[usable] - curve.reference, curve.mean_error[usable]
+    worst = int(np.argmax(np.abs(bias)))
+    chi2 = float(np.mean((bias / error) ** 2))
+    return {
+        f"closure/{r.label}/max_abs_bias": Quantity(abs(bias[worst]), float(error[worst]), r.unit),
+        f"closure/{r.label}/chi2_per_bin": Quantity(chi2, None),
+    }
+
+
+def _slope(value: FloatArray, replicas: FloatArray) -> Quantity:
+    slopes = [
+        (m[..., 2] - m[..., 0] * m[..., 1]) / (m[..., 3] - m[..., 1] ** 2)
+        for m in (value, replicas)
+    ]
+    return _with_error(slopes[0], slopes[1])
+
+
+def _with_error(value: FloatArray, replicas: FloatArray, unit: str = "") -> Quantity:
+    return Quantity(float(value), float(np.std(replicas)), unit)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _binned_mean(values: FloatArray, w: FloatArray, index: IntArray, bins: int) -> FloatArray:
+    inside = (index >= 0) & (index < bins)
+    index, w, values = index[inside], w[inside], values[inside]
+    total = np.bincount(index, weights=w, minlength=bins)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.bincount(index, weights=w * values, minlength=bins) / total)
