@@ -58,12 +58,17 @@ def test_what_cannot_be_stored_is_refused_and_leaves_no_file(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+def write_half(path: Path) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+
+
 def test_a_failed_write_leaves_what_stood_there(tmp_path: Path):
     path = tmp_path / "s.txt"
     path.write_text("before")
-    with pytest.raises(StorageError, match="No space left"), atomic(path) as temporary:
-        temporary.write_text("half")
-        raise OSError(28, "No space left on device")
+    with pytest.raises(StorageError, match="No space left"):
+        write_half(path)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -114,10 +119,12 @@ def test_a_known_kind_with_a_damaged_state_is_named(tmp_path: Path):
 
 def test_records_survive(tmp_path: Path):
     curve = TrainingCurve("mse", np.array([3.0, np.nan]), "loss [nat]")
-    closure = ClosureCurve(**{
-        field.name: {"str": "a", "bool": True, "float": 0.01}.get(field.type, np.arange(3.0))
-        for field in fields(ClosureCurve)
-    })
+    closure = ClosureCurve(
+        **{
+            field.name: {"str": "a", "bool": True, "float": 0.01}.get(field.type, np.arange(3.0))
+            for field in fields(ClosureCurve)
+        }
+    )
     save_records(tmp_path / "r.h5", [curve, closure, curve])
     loaded = load_records(tmp_path / "r.h5")
     assert [type(record) for record in loaded] == [TrainingCurve, ClosureCurve, TrainingCurve]

@@ -26,6 +26,7 @@ from calibrate.records import PullHistogram
 from calibrate.sample import FloatArray
 
 SMALLEST_RANGE = 5.0
+LARGEST_RANGE = 12.0  # a bin of one event with a small weight is no measure
 
 
 @styled()
@@ -89,7 +90,7 @@ def _scales(upper: Axes, lower: Axes, histograms: Sequence[PullHistogram]) -> No
     upper.set_ylim(bottom=0)
     upper.set_ylabel("Probability density")
     largest = finite_range([np.abs(deviations(histogram)) for histogram in histograms])
-    limit = max(SMALLEST_RANGE, 1.1 * largest[1] if largest else 0.0)
+    limit = min(max(SMALLEST_RANGE, 1.1 * largest[1] if largest else 0.0), LARGEST_RANGE)
     lower.set_ylim(-limit, limit)
     ordinary_ticks(lower.yaxis, (-limit, limit), bins=5)
     lower.axhline(0, color=DARK, linewidth=1, gid="reference")

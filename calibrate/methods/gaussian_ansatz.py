@@ -70,7 +70,7 @@ class GaussianAnsatz:
     activation: str = "silu"
     spectrum: str = "sample"
     pairs: int | str = 8
-    steps: int = 60
+    steps: int = 150
     weight_prior: float = 1.0
     offset_penalty: float = 1.0
     precision: str = "single"
@@ -162,11 +162,13 @@ class GaussianAnsatz:
         x, t, w, log_w = (
             torch.as_tensor(a, dtype=dtype, device=device) for a in (*arrays, pairs.log_weight)
         )
-        partners = t[torch.as_tensor(pairs.index, device=device)]
+        first, second = (torch.as_tensor(index, device=device) for index in (pairs.x, pairs.z))
+        x_pairs, t_pairs = x[first], t[second]
         prior = 0.5 / (self.weight_prior**2 * n_effective)
 
         def bound(heads: Heads) -> Tensor:
-            joint, product = (network.value(heads, x, values) for values in (t, partners))
+            joint = network.value(heads, x, t)
+            product = network.value(heads.take(first), x_pairs, t_pairs)
             return donsker_varadhan(joint, w, product, log_w)
 
         def loss() -> Tensor:
@@ -175,7 +177,7 @@ class GaussianAnsatz:
             return -bound(heads) + self.offset_penalty * offset(heads, w) + prior * weights
 
         width = max(sum(self.shape.hidden_c), 1)
-        with threads_for(partners.numel() * width):
+        with threads_for(t_pairs.numel() * width):
             done = minimise_full_batch(loss, list(network.parameters()), self.steps, context)
             with torch.no_grad():
                 value = float(bound(network.heads(x)))

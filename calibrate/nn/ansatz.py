@@ -58,6 +58,10 @@ class Heads(NamedTuple):
     b: Tensor
     d: Tensor | None
 
+    def take(self, index: Tensor) -> Heads:
+        """The heads of the chosen events."""
+        return Heads(self.a[index], self.b[index], None if self.d is None else self.d[index])
+
 
 class GaussianAnsatzNetwork(nn.Module):
     """A, B, C, D for d_x features and d_z targets."""
