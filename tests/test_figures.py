@@ -408,3 +408,21 @@ def test_drawing_leaves_global_settings_alone() -> None:
     before = dict(matplotlib.rcParams)
     png_bytes(response_figure([response("mse")]))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_before_and_after_on_all_samples_is_one_figure_per_calibrated_method() -> None:
+    records = [
+        replace(response(method, mean), test=test)
+        for test, mean in (("nominal", 1.0), ("resonance", 0.99))
+        for method in ("gaussian_ansatz", "none", "mse")
+    ]
+    drawn = figures_for(records)
+    names = {name for name in drawn if name.startswith("samples_")}
+    assert names == {"samples_gaussian_ansatz", "samples_mse"}
+    (axes,) = drawn["samples_mse"].axes
+    shown = {patch.get_gid(): patch for patch in axes.patches if isinstance(patch, StepPatch)}
+    tests = ("nominal", "resonance")
+    levels = ("calibrated", "uncalibrated")
+    assert set(shown) == {f"{level}:{test}" for level in levels for test in tests}
+    np.testing.assert_array_equal(shown["calibrated:nominal"].get_data().values, records[2].density)
+    assert not any(name.startswith("samples") for name in figures_for(records[:3]))

@@ -13,8 +13,9 @@ from calibrate.figures.curves import calibration_figure, joint_figure
 from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
 from calibrate.figures.response import response_figure
+from calibrate.figures.samples import samples_figure
 from calibrate.figures.spectra import measured, spectra_figure
-from calibrate.figures.style import Look, looks
+from calibrate.figures.style import UNCALIBRATED, Look, looks
 from calibrate.figures.training import training_figure
 from calibrate.records import (
     CalibrationCurve,
@@ -43,6 +44,7 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
     ordered = sorted(records, key=lambda record: order.get(_method(record), -1))
     return {
         **_by_truth(ordered, style),
+        **_across_samples(ordered, style),
         **_pulls(ordered, style),
         **_learned(ordered, style),
         **_samples(ordered),
@@ -57,6 +59,19 @@ def _by_truth(records: Sequence[Record], style: Style) -> Figures:
         **{f"closure_{name}": closure_figure(group, style) for name, group in curves.items()},
         **{f"response_{name}": response_figure(group, style) for name, group in shapes.items()},
         **{f"resolution_{name}": resolution_figure(group, style) for name, group in curves.items()},
+    }
+
+
+def _across_samples(records: Sequence[Record], style: Style) -> Figures:
+    """A figure per calibrated method, where responses on several samples are known before too."""
+    shapes = [r for r in _only(ResponseHistogram, records) if r.relative]
+    before = [r for r in shapes if r.method == UNCALIBRATED]
+    return {
+        _file_name(f"samples_{method}"): samples_figure(after, before)
+        for method in style
+        if style[method].calibrated
+        and len(before) > 1
+        and len(after := [r for r in shapes if r.method == method]) > 1
     }
 
 

@@ -11,6 +11,12 @@ _ERRORS = (
     "are faint."
 )
 _FIXED = {
+    "samples": (
+        "Before and after on all samples",
+        "Distribution of u = ẑ/z of one method on every test sample: shaded without calibration, "
+        "outlined with it. A calibration that does not inherit the training spectrum has the same "
+        "mean on all of them.",
+    ),
     "pull": (
         "Pull",
         "Distribution of (ẑ - z)/Σ(x), with Σ(x) the resolution that the method quotes, against "
