@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, cast
@@ -50,15 +51,24 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """
     parsed = parse(overrides)
     _require_choices(parsed)
-    if not GlobalHydra.instance().is_initialized():
-        folder = str(configuration_folder())
-        hydra.initialize_config_dir(folder, job_name="calibrate", version_base=VERSION_BASE)
-    try:
-        return hydra.compose("config", list(overrides), return_hydra_config=True)
-    except MissingConfigException as error:
-        raise ConfigurationError(_missing(error)) from error
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigurationError(_explained(error, parsed)) from error
+    with _initialised():
+        try:
+            return hydra.compose("config", list(overrides), return_hydra_config=True)
+        except MissingConfigException as error:
+            raise ConfigurationError(_missing(error)) from error
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigurationError(_explained(error, parsed)) from error
+
+
+@contextmanager
+def _initialised() -> Iterator[None]:
+    """Hydra with this package's configuration folder, or as a running sweep has set it up."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    folder = str(configuration_folder())
+    with hydra.initialize_config_dir(folder, job_name="calibrate", version_base=VERSION_BASE):
+        yield
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:

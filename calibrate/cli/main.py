@@ -83,8 +83,7 @@ def guarded(command: Callable[[], object]) -> int:
     except CalibrateError as error:
         return _fail(str(error), error.exit_status)
     except click.ClickException as error:
-        error.show()
-        return 2
+        return _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; the folder of the unfinished run has no report.json", 1)
     except BrokenPipeError:
