@@ -89,7 +89,7 @@ class Closure:
         context: Context,
     ) -> list[View]:
         poisson = Poisson(sample.group, self.replicas, context.sequence("bootstrap", test))
-        poisson.draws(np.unique(sample.group).size)
+        poisson.draws()
         found = list(residuals(fits, test, sample))
         binning = {}
         for _, residual in found:

@@ -115,4 +115,5 @@ def _write(figure: Figure, target: Path | io.BytesIO, kind: str) -> None:
         "svg": {"Creator": "calibrate", "Date": None},
     }
     with styled():
-        figure.savefig(target, format=kind, dpi=DPI, metadata=undated.get(kind))
+        fast = {"pil_kwargs": {"compress_level": 2}} if kind == "png" else {}
+        figure.savefig(target, format=kind, dpi=DPI, metadata=undated.get(kind), **fast)

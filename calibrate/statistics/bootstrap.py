@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +47,23 @@ class Poisson:
     seed: np.random.SeedSequence
     kept: list[Counts] = field(default_factory=list, repr=False, compare=False)
 
+    @cached_property
+    def rows(self) -> tuple[int, IntArray]:
+        """The number of groups, and the group (n,) of each row, counted from 0."""
+        groups, row = np.unique(self.group, return_inverse=True)
+        return groups.size, row.astype(np.int64)
+
     def counts(self, order: IntArray | None = None) -> Iterator[FloatArray]:
         """Counts (n,) of each replica, for the rows in the given order."""
-        groups, row = np.unique(self.group, return_inverse=True)
+        groups, row = self.rows
         row = row if order is None else row[order]
-        in_order = groups.size == row.size and bool(np.all(row[1:] > row[:-1]))
-        for drawn in self.draws(groups.size):
+        in_order = groups == row.size and bool(np.all(row[1:] > row[:-1]))
+        for drawn in self.draws():
             yield (drawn if in_order else drawn[row]).astype(np.float64)
 
-    def draws(self, groups: int) -> Iterable[Counts]:
+    def draws(self) -> Iterable[Counts]:
         """Counts per group of each replica; kept for the next statistic while they are small."""
+        groups = self.rows[0]
         if groups * self.replicas > LARGEST_KEPT:
             return self._drawn(groups)
         if not self.kept:

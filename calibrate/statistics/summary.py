@@ -14,7 +14,7 @@ from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics.bootstrap import Poisson
 from calibrate.statistics.mode import truncated_gaussian_mode
 from calibrate.statistics.prefix import RunningSums, SortedPowers
-from calibrate.statistics.quantiles import ROUNDING, weighted_quantile
+from calibrate.statistics.quantiles import ROUNDING
 
 LEVELS = np.array([0.5, 0.15865525393145707, 0.8413447460685429])
 """The median, and the quantiles at ±1 σ of a Gaussian."""
@@ -81,7 +81,7 @@ class _SortedTable:
         inside = u[order][kept]
         negative = bool(np.any(w < 0))
         w = w[order][kept] / np.max(np.abs(w))
-        centre = float(weighted_quantile(inside, np.abs(w), 0.5)) if inside.size else 0.0
+        centre = float(np.average(inside, weights=np.abs(w) + 1e-300)) if inside.size else 0.0
         powers = SortedPowers.of(inside - centre, w)
         return cls(order, kept, powers, offsets - offsets[0], centre, mode, negative)
 
