@@ -109,11 +109,10 @@ def save(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf")) ->
 
 
 def _write(figure: Figure, target: Path | io.BytesIO, kind: str) -> None:
-    undated: dict[str, dict[str, str | None]] = {
-        "png": {"Software": "calibrate"},
-        "pdf": {"Creator": "calibrate", "CreationDate": None},
-        "svg": {"Creator": "calibrate", "Date": None},
+    options: dict[str, dict[str, Any]] = {
+        "png": {"metadata": {"Software": "calibrate"}, "pil_kwargs": {"compress_level": 2}},
+        "pdf": {"metadata": {"Creator": "calibrate", "CreationDate": None}},
+        "svg": {"metadata": {"Creator": "calibrate", "Date": None}},
     }
     with styled():
-        fast = {"pil_kwargs": {"compress_level": 2}} if kind == "png" else {}
-        figure.savefig(target, format=kind, dpi=DPI, metadata=undated.get(kind), **fast)
+        figure.savefig(target, format=kind, dpi=DPI, **options.get(kind, {}))
