@@ -375,8 +375,8 @@ def test_a_file_with_wrong_columns_is_named(tmp_path: Path, change, message: str
         loaded(stored(tmp_path, change(columns_of(4000))))
 
 
-def test_a_jet_without_momentum_is_named(tmp_path: Path):
-    path = stored(tmp_path, with_value("reco2_pt", 0.0)(columns_of(4000)))
+def test_a_jet_of_negative_momentum_is_named(tmp_path: Path):
+    path = stored(tmp_path, with_value("reco2_pt", -5.0)(columns_of(4000)))
     with pytest.raises(DataError, match="'pt_reco' is positive by nature, but 1 values of 8000"):
         Dijet(path=str(path), target="jet_pt").regression(Context())
 
@@ -385,7 +385,7 @@ def test_a_jet_without_momentum_is_named(tmp_path: Path):
     ("n", "message"),
     [
         (0, "holds no events"),
-        (1, "0 usable events|holds no events|1 usable events|no overlap"),
+        (1, "holds no events|usable events"),
         (99, "the training sample holds 50 usable events .* at least 100 are needed"),
         (198, "the training sample holds 99 usable events .* of 99"),
     ],
@@ -424,7 +424,7 @@ def test_a_damaged_block_inside_a_file_is_named(tmp_path: Path):
     middle = len(content) // 2
     content[middle : middle + 200_000] = bytes(200_000)
     path.write_bytes(content)
-    with pytest.raises(DataError, match="dijets.h5"):
+    with pytest.raises(DataError, match=r"dijets\.h5"):
         loaded(path)
 
 

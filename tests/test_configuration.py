@@ -1,0 +1,235 @@
+"""Every file in `conf/` is composed and instantiated, every experiment is run for one step."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+from omegaconf import OmegaConf
+
+from calibrate.cli.compose import compose, plan
+from calibrate.cli.groups import choices, configuration_folder, describe, options, summary
+from calibrate.cli.run import run, show_configuration
+from calibrate.data.dijet import Dijet
+from calibrate.errors import ConfigurationError
+from calibrate.study import Study
+
+CONF = configuration_folder()
+TARGETS = [(group, name) for group in ("data", "method", "evaluator") for name in choices(group)]
+PAIR = ("data=gaussian", "method=mse")
+
+
+def loaded(group: str, name: str) -> dict[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"))
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def constructor(group: str, name: str) -> type:
+    module, _, attribute = loaded(group, name)["_target_"].rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def parameters(group: str, name: str) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(constructor(group, name)).parameters)
+
+
+# Files and constructors
+
+
+@pytest.mark.parametrize(("group", "name"), TARGETS)
+def test_the_keys_of_a_file_are_the_constructors_keyword_arguments(group: str, name: str):
+    keys = loaded(group, name).keys() - {"_target_", "defaults"}
+    assert keys == parameters(group, name).keys()
+
+
+@pytest.mark.parametrize(("group", "name"), TARGETS)
+def test_the_defaults_of_a_file_are_the_constructors(group: str, name: str):
+    """So that the library and the command do the same when nothing is said."""
+    target, content = constructor(group, name), loaded(group, name)
+    built, named = target(), {k: v for k, v in content.items() if k != "_target_"}
+    for key, value in named.items():
+        default = getattr(built, key)
+        assert (list(default) if isinstance(default, tuple) else default) == value, key
+
+
+@pytest.mark.parametrize(("group", "name"), TARGETS)
+def test_constructors_take_no_unnamed_arguments(group: str, name: str):
+    loose = {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
+    assert not loose & {parameter.kind for parameter in parameters(group, name).values()}
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [*TARGETS, *(("experiment", e) for e in choices("experiment"))]
+)
+def test_every_choice_says_in_its_first_comment_what_it_is(group: str, name: str):
+    assert summary(group, name)
+
+
+@pytest.mark.parametrize(("group", "name"), [t for t in TARGETS if t[0] != "evaluator"])
+def test_help_lists_every_option_with_its_default(group: str, name: str):
+    found = {key: value for key, value, _ in options(group, name)}
+    assert found.keys() == loaded(group, name).keys() - {"_target_"}
+    text = describe([f"{group}={name}"])
+    for key, value in found.items():
+        assert f"{group}.{key}={value}" in text
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "specialise").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_specialisation_names_only_what_exists(path: Path):
+    pairs = {f"{d}_{m}": (d, m) for d in choices("data") for m in choices("method")}
+    assert path.stem in pairs
+    chosen = dict(zip(("data", "method"), pairs[path.stem], strict=True))
+    content = loaded("specialise", path.stem)
+    assert content.keys() <= chosen.keys()
+    for group, values in content.items():
+        assert values.keys() <= loaded(group, chosen[group]).keys()
+
+
+# Composition
+
+
+@pytest.mark.parametrize("data", choices("data"))
+@pytest.mark.parametrize("method", choices("method"))
+def test_every_dataset_goes_with_every_method(data: str, method: str):
+    planned = plan([f"data={data}", f"method={method}"])
+    assert isinstance(planned.study, Study)
+    assert isinstance(planned.study.data, constructor("data", data))
+    assert isinstance(planned.study.methods[method], constructor("method", method))
+    assert list(planned.study.methods) == list(dict.fromkeys([method, "none"]))
+    assert set(planned.study.evaluators) == {"closure", "curves", "spectra"}
+    assert (planned.data, planned.method, planned.seed) == (data, method, 0)
+    assert (planned.output, planned.figures, planned.device) == ("outputs", True, "cpu")
+
+
+def test_a_specialisation_applies_to_its_pair_alone():
+    methods = {d: plan([f"data={d}", "method=mse"]).study.methods["mse"] for d in choices("data")}
+    assert methods["gaussian"].degree == 1
+    assert methods["dijet"].degree is None
+
+
+def test_the_command_line_wins_over_a_specialisation():
+    method = plan([*PAIR, "method.degree=3"]).study.methods["mse"]
+    assert method.degree == 3
+
+
+def test_a_method_compared_with_has_its_own_defaults_and_specialisation():
+    planned = plan([*PAIR, "method.degree=3", "compare_with=[none,gaussian_ansatz,mse]"])
+    assert planned.compare_with == ("none", "gaussian_ansatz")
+    alone = plan(["data=gaussian", "method=gaussian_ansatz"]).study.methods["gaussian_ansatz"]
+    assert planned.study.methods["gaussian_ansatz"] == alone
+    assert alone.hidden_d is None
+
+
+def test_two_compositions_do_not_disturb_each_other():
+    first = plan([*PAIR, "data.mu=3"])
+    assert plan(["data=dijet", "method=none"]).data == "dijet"
+    assert plan([*PAIR, "data.mu=3"]).configuration == first.configuration
+    assert plan(PAIR).study.data.mu == 0.0
+
+
+def test_the_shown_configuration_composes_to_itself_without_hydra():
+    content = OmegaConf.create(show_configuration([*PAIR, "data.mu=1.5"]))
+    assert "hydra" not in content
+    assert content.data.mu == 1.5
+    assert content.method._target_ == "calibrate.methods.mse.MSE"
+    assert content.seed == 0
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_an_experiment_composes_and_overrides_apply_to_it(name: str):
+    planned = plan([f"experiment={name}", "seed=7"])
+    assert planned.seed == 7
+    assert planned.method in planned.study.methods
+    assert planned.study.evaluators
+    assert not set(planned.compare_with) & {planned.method}
+
+
+@pytest.fixture(scope="module")
+def few_dijets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every sixteenth of the bundled events, as a file of the same layout."""
+    path = tmp_path_factory.mktemp("data") / "few.h5"
+    with h5py.File(Dijet().source()) as source, h5py.File(path, "w") as file:
+        for name, column in source.items():
+            file[name] = column[::16]
+    return path
+
+
+def small(name: str, few_dijets: Path) -> list[str]:
+    """Overrides that make any experiment small, from what it is composed of."""
+    composed = compose([f"experiment={name}"])
+    gaussian = composed.hydra.runtime.choices["data"] == "gaussian"
+    overrides = ["data.n=200" if gaussian else f"data.path={few_dijets}"]
+    for key, value in {"steps": 1, "epochs": 1}.items():
+        if key in composed.method:
+            overrides.append(f"method.{key}={value}")
+    if "closure" in composed.evaluator:
+        overrides.append("evaluator.closure.replicas=2")
+    return [*overrides, "report.figures=false"]
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_an_experiment_runs_for_one_step(name: str, few_dijets: Path, tmp_path: Path, capsys):
+    assert run([f"experiment={name}", f"output={tmp_path}", *small(name, few_dijets)]) == 0
+    (report,) = tmp_path.glob("*/*/*/report.json")
+    about = json.loads(report.read_text("utf-8"))["run"]
+    planned = plan([f"experiment={name}"])
+    assert (about["data"], about["method"]) == (planned.data, planned.method)
+    assert about["compare_with"] == list(planned.compare_with)
+    assert capsys.readouterr().out.splitlines()[-1] == str(report.with_name("report.html"))
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((), "a run needs data=… and method=…"),
+        (("data=gaussian",), "a run needs method=….*gaussian_ansatz, mse, none"),
+        (("method=gausian_ansatz", "data=dijet"), "no method 'gausian_ansatz': did you mean gaus"),
+        (("method=mse", "data=dijets"), "no data 'dijets': did you mean dijet"),
+        ((*PAIR, "data.sgima=1"), "no option 'data.sgima': did you mean sigma"),
+        ((*PAIR, "daata.sigma=1"), "no option 'daata.sigma': .* did you mean data"),
+        ((*PAIR, "sede=1"), "no option 'sede': did you mean seed"),
+        ((*PAIR, "method.degreee=1"), "no option 'method.degreee': did you mean degree"),
+        ((*PAIR, "evaluator.closure.bin=3"), "'evaluator.closure.bin': did you mean bins"),
+        ((*PAIR, "compare_with=[nonee]"), "compare_with='nonee': did you mean none"),
+        ((*PAIR, "compare_with=none"), "compare_with takes a list"),
+        ((*PAIR, "evaluator=[clousre]"), "no evaluator 'clousre': did you mean closure"),
+        (("experiment=fig11",), "no experiment 'fig11': did you mean fig1"),
+        ((*PAIR, "seed=-1"), "seed must be an integer ≥ 0, got -1"),
+        ((*PAIR, "seed=1.5"), "seed must be an integer ≥ 0, got 1.5"),
+        ((*PAIR, "device=gppu"), "device='gppu': "),
+        ((*PAIR, "report.figures=maybe"), "report.figures is true or false: 'maybe'"),
+        ((*PAIR, "data.sigma=-1"), "data.sigma must be positive, got -1"),
+        ((*PAIR, "data.n=many"), "data.n must be a positive integer, got 'many'"),
+        ((*PAIR, "sigma"), "'sigma' is no override: write key=value"),
+        ((*PAIR, "--sigma"), "no option '--sigma': see calibrate run --help"),
+        ((*PAIR, "data.sigma=[1"), "cannot read the overrides"),
+        ((*PAIR, "+data.extra=1"), "data cannot be built: .*extra"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_is_there(overrides, message: str):
+    with pytest.raises(ConfigurationError, match=f"(?s){message}"):
+        plan(overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("data._target_=os.system",),
+        ("method._target_=subprocess.call",),
+        ("+evaluator.evil={_target_: os.system, command: 'false'}",),
+        ("+evaluator.spectra.others.evil={_target_: os.system, command: 'false'}",),
+        ("+data.nested=[{deep: {_target_: os.system}}]",),
+    ],
+)
+def test_a_target_outside_the_package_is_refused(overrides: tuple[str, ...]):
+    with pytest.raises(ConfigurationError, match="only targets of calibrate are instantiated"):
+        plan([*PAIR, *overrides])
