@@ -29,6 +29,12 @@ def positive_integer(option: str, value: Any) -> None:  # noqa: ANN401 - user in
         raise ConfigurationError(f"{option} must be a positive integer, got {value!r}")
 
 
+def count(option: str, value: Any) -> None:  # noqa: ANN401 - user input
+    """Require an integer of at least zero."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigurationError(f"{option} must be an integer ≥ 0, got {value!r}")
+
+
 def choice(option: str, value: Any, allowed: Sequence[str]) -> None:  # noqa: ANN401 - user input
     """Require one of the allowed words."""
     if value not in allowed:

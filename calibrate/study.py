@@ -20,8 +20,10 @@ TASKS = ("regression", "transport", "inference")
 
 @dataclass(frozen=True)
 class Study:
-    """What is studied. `methods` holds the studied method first, then those compared with;
-    `datasets` maps the names of all known datasets to theirs, to name those that would fit."""
+    """What is studied. `methods` holds the studied method first, then those compared with.
+
+    Raises MisfitError if the dataset does not offer the task that the methods need.
+    """
 
     data: RegressionDataset
     methods: Mapping[str, Regressor]

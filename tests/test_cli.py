@@ -292,6 +292,8 @@ def test_an_interrupted_run_has_status_one_and_no_report(tmp_path: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell's background job ignores SIGINT, and hands that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not list(tmp_path.glob("outputs/*/*/*/run.log")):
             assert process.poll() is None

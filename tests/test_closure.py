@@ -331,7 +331,9 @@ def test_events_outside_the_derived_range_are_warned_of():
         ({"tolerance": 0}, "evaluator.closure.tolerance must be positive"),
         ({"edges": [1.0]}, "evaluator.closure.edges must rise"),
         ({"edges": [0.0, 2.0, 1.0]}, "evaluator.closure.edges must rise"),
-        ({"edges": [0.0, float("nan")]}, "evaluator.closure.edges must rise"),
+        ({"edges": [0.0, float("nan")]}, "edges must be a finite number, got nan"),
+        ({"edges": 5}, "evaluator.closure.edges must rise"),
+        ({"edges": ["a", "b"]}, "edges must be a finite number, got 'a'"),
     ],
 )
 def test_wrong_options_of_closure_are_named(options, message: str):

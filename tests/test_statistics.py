@@ -147,6 +147,15 @@ def test_the_mode_fit_finds_a_gaussian_core_under_a_tail():
     assert width == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize("n", [500, 5000])
+def test_the_mode_fit_finds_the_core_of_small_samples(n: int):
+    fits = [mode_of(np.random.default_rng(seed).normal(size=n)) for seed in range(40)]
+    assert sum(converged for _, _, converged in fits) >= 38
+    modes = np.array([mode for mode, _, converged in fits if converged])
+    assert np.std(modes) * np.sqrt(n) < 4.0
+    assert np.mean(modes) == pytest.approx(0.0, abs=4 * np.std(modes) / np.sqrt(len(modes)))
+
+
 def test_the_mode_fit_says_when_there_is_no_core():
     assert not mode_of(np.linspace(-1, 1, 1000) ** 3 * 1e-3 + np.sign(np.linspace(-1, 1, 1000)))[2]
 

@@ -26,6 +26,7 @@ from calibrate.study import Study
 REQUIRED = ("data", "method")
 PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
 VERSION_BASE = "1.3"
+OWN_ROOMS = ("calibrate.data.", "calibrate.methods.", "calibrate.evaluators.")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
             return hydra.compose("config", list(overrides), return_hydra_config=True)
         except MissingConfigException as error:
             raise ConfigurationError(_missing(error)) from error
+        except ValueError as error:
+            raise ConfigurationError(f"the overrides cannot be used: {error}") from error
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(_explained(error, parsed)) from error
 
@@ -87,12 +90,24 @@ def parse(overrides: Sequence[str]) -> list[Override]:
 def plan(overrides: Sequence[str]) -> Plan:
     """Compose and instantiate everything a run needs; refuses what does not fit together."""
     composed = compose(overrides)
+    try:
+        return _planned(composed, overrides)
+    except (OmegaConfBaseException, AttributeError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(
+            f"the configuration cannot be used: {reason}; look at it with --cfg"
+        ) from error
+
+
+def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
     chosen = composed.hydra.runtime.choices
     others = _compared(composed, chosen["method"])
     data = _instantiated(composed.data, "data")
     methods = {chosen["method"]: _instantiated(composed.method, "method")}
     for name in others:
         methods[name] = _instantiated(compose(_with_method(overrides, name)).method, name)
+    if not composed.evaluator:
+        raise ConfigurationError(f"a run needs an evaluator: {', '.join(choices('evaluator'))}")
     evaluators = {
         name: _instantiated(part, f"evaluator.{name}") for name, part in composed.evaluator.items()
     }
@@ -101,6 +116,8 @@ def plan(overrides: Sequence[str]) -> Plan:
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigurationError(f"seed must be an integer ≥ 0, got {seed!r}")
     choice("device", composed.device, DEVICES)
+    if not isinstance(composed.output, str) or not composed.output:
+        raise ConfigurationError(f"output names a folder, got {composed.output!r}")
     if not isinstance(composed.report.figures, bool):
         raise ConfigurationError(f"report.figures is true or false: {composed.report.figures!r}")
     return Plan(
@@ -165,15 +182,17 @@ def _instantiated(part: Any, where: str) -> Any:  # noqa: ANN401 - whatever the 
 
 
 def _check_targets(part: Any, where: str) -> None:  # noqa: ANN401 - any node
-    allowed = {"calibrate"} | {
-        entry.value.split(".")[0].split(":")[0]
+    allowed = [*OWN_ROOMS] + [
+        entry.value.split(".")[0].split(":")[0] + "."
         for group in PLUGIN_GROUPS
         for entry in entry_points(group=group)
-    }
+    ]
+    if not isinstance(part, DictConfig):
+        raise ConfigurationError(f"{where} must have options and a _target_, got {part!r}")
     for target in _targets(OmegaConf.to_container(part)):
-        if target.split(".")[0] not in allowed:
+        if not target.startswith(tuple(allowed)):
             raise ConfigurationError(
-                f"{where} names '{target}': only targets of {', '.join(sorted(allowed))} are "
+                f"{where} names '{target}': only targets of {', '.join(allowed)} are "
                 "instantiated; a package adds its own by an entry point"
             )
 
@@ -194,7 +213,7 @@ def _missing(error: MissingConfigException) -> str:
     known = [str(option) for option in error.options or choices(group)]
     if not group:
         return str(error).splitlines()[0]
-    return f"no {group} '{name}': {nearest(name, known)}. Choices: {', '.join(known)}"
+    return f"no {group} '{name}': {nearest(name, known)} (choices: {', '.join(known)})"
 
 
 def _explained(error: Exception, parsed: Sequence[Override]) -> str:

@@ -25,7 +25,7 @@ Examples:
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hep-calibrate", prog_name="calibrate")
 def cli() -> None:
     """Derive detector calibrations, test whether they close, and ship them."""
@@ -88,6 +88,8 @@ def guarded(command: Callable[[], object]) -> int:
         return _fail("interrupted; the folder of the unfinished run has no report.json", 1)
     except BrokenPipeError:
         return 1
+    except Exception as error:
+        return _fail(f"unexpected {type(error).__name__}: {error}", 1)
     return status if isinstance(status, int) else 0
 
 

@@ -16,8 +16,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from calibrate import provenance
+from calibrate.checks import choice
 from calibrate.cli.compose import VERSION_BASE, Plan, as_yaml, compose, parse, plan
-from calibrate.cli.groups import configuration_folder
+from calibrate.cli.groups import GROUPS, choices, configuration_folder
 from calibrate.cli.progress import progress
 from calibrate.context import Context
 from calibrate.errors import CalibrateError
@@ -48,6 +49,7 @@ def run(overrides: Sequence[str]) -> int:
 
 def run_many(overrides: Sequence[str]) -> int:
     """Run every combination of a sweep through Hydra; exit status 1 if any of them failed."""
+    _check_choices(overrides)
     first = [
         f"{o.key_or_group}={next(o.sweep_string_iterator())}" if o.is_sweep_override() else text
         for o, text in zip(parse(overrides), overrides, strict=True)
@@ -67,8 +69,17 @@ def run_many(overrides: Sequence[str]) -> int:
     sys.argv = ["calibrate", "--multirun", *overrides]
     hydra.main(version_base=VERSION_BASE, config_path=folder, config_name="config")(job)()
     if failed:
-        print(f"calibrate: {len(failed)} jobs failed", file=sys.stderr)
+        jobs = "1 job" if len(failed) == 1 else f"{len(failed)} jobs"
+        print(f"calibrate: error: {jobs} failed", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _check_choices(overrides: Sequence[str]) -> None:
+    """Refuse a misspelt choice anywhere in a sweep before its first job."""
+    for override in parse(overrides):
+        if override.key_or_group in GROUPS and override.is_sweep_override():
+            for name in override.sweep_string_iterator():
+                choice(override.key_or_group, name, choices(override.key_or_group))
 
 
 def show_configuration(overrides: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from calibrate.errors import ConfigurationError, DataError, nearest
 from calibrate.kinematics import Jets, dijet_mass, pseudorapidity
 from calibrate.prior import GaussianPrior, reweight
 from calibrate.provenance import sha256
-from calibrate.sample import Column, FloatArray, Sample
+from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, Sample
 from calibrate.task import NOMINAL, RegressionTask
 
 DETECTORS = ("full", "fast")
@@ -49,6 +49,8 @@ class Dijet:
     resonance_width: float = 10.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, str | None):
+            raise ConfigurationError(f"data.path must be a path, got {self.path!r}")
         choice("data.detector", self.detector, DETECTORS)
         choice("data.target", self.target, TARGETS)
         for name in ("resonance_mass", "resonance_width", "train_fraction"):
@@ -60,6 +62,12 @@ class Dijet:
         """True m_jj or jet pT, with the test samples `nominal` and `resonance`."""
         path = self.source()
         columns = read_columns(path)
+        events = columns["weight"].size
+        if events < MINIMUM_EVENTS:
+            raise DataError(
+                f"{path.name} holds {events} events: at least {MINIMUM_EVENTS} are needed to "
+                "train with, and as many to test"
+            )
         masses = Sample(
             x=_masses(columns, "reco"),
             z=_masses(columns, "gen"),
@@ -110,17 +118,23 @@ def read_columns(path: Path) -> dict[str, FloatArray]:
         raise DataError(f"{path.name} must hold columns of one length, got {lengths}")
     if not columns["weight"].size:
         raise DataError(f"{path.name} holds no events")
-    _check_finite(path, columns)
+    _check_values(path, columns)
     return columns
 
 
-def _check_finite(path: Path, columns: Columns) -> None:
+def _check_values(path: Path, columns: Columns) -> None:
     for name, values in columns.items():
         broken = int(np.count_nonzero(~np.isfinite(values)))
         if broken:
             raise DataError(
                 f"{path.name}: column '{name}' holds {broken} values of {values.size} that are "
                 "not finite: remove these events"
+            )
+        low = int(np.count_nonzero(values <= 0))
+        if name.endswith("_pt") and low:
+            raise DataError(
+                f"{path.name}: column '{name}' is a transverse momentum, but {low} values of "
+                f"{values.size} are zero or below: remove these events"
             )
 
 

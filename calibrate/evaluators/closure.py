@@ -8,13 +8,13 @@ positive by nature the experiments' convention is followed: the response ẑ/z.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.checks import positive_integer, positive_number
+from calibrate.checks import finite_number, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration, Refit
@@ -53,7 +53,9 @@ class Closure:
         if self.tolerance is not None:
             positive_number("evaluator.closure.tolerance", self.tolerance)
         if self.edges is not None:
-            edges = list(self.edges)
+            edges = list(self.edges) if isinstance(self.edges, Iterable) else [self.edges]
+            for edge in edges:
+                finite_number("each of evaluator.closure.edges", edge)
             if len(edges) < 2 or not np.all(np.diff(edges) > 0):
                 raise ConfigurationError(f"evaluator.closure.edges must rise, got {edges}")
 

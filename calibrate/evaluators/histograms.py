@@ -9,8 +9,8 @@ import numpy as np
 
 from calibrate.evaluators.residuals import Residual
 from calibrate.records import PullHistogram, ResponseHistogram
-from calibrate.sample import FloatArray
-from calibrate.statistics import weighted_mean, weighted_quantile, weighted_std
+from calibrate.sample import FloatArray, IntArray, Sample
+from calibrate.statistics import bin_index, weighted_mean, weighted_quantile, weighted_std
 
 RESPONSE_BINS = 60
 SHOWN = (0.002, 0.998)
@@ -27,11 +27,15 @@ class Density:
     overflow: float
 
 
-def density(values: FloatArray, w: FloatArray, edges: FloatArray) -> Density:
-    """Histogram of values (n,) with weights (n,), normalised to the whole sample."""
+def density(values: FloatArray, sample: Sample, edges: FloatArray) -> Density:
+    """Histogram of values (n,) over a sample, normalised to the whole of it.
+
+    The error is √ΣW², W the weight that one group puts into a bin.
+    """
+    w = sample.w
     total, width = float(np.sum(w)), np.diff(edges)
     counts, _ = np.histogram(values, edges, weights=w)
-    squares, _ = np.histogram(values, edges, weights=w**2)
+    squares = _squares(bin_index(values, edges), sample, width.size)
     below, above = (float(np.sum(w[m]) / total) for m in (values < edges[0], values > edges[-1]))
     return Density(counts / total / width, np.sqrt(squares) / total / width, below, above)
 
@@ -45,12 +49,13 @@ def response_edges(arrays: Sequence[FloatArray], w: FloatArray) -> FloatArray:
 
 
 def response_histogram(
-    method: str, residual: Residual, w: FloatArray, edges: FloatArray
+    method: str, residual: Residual, sample: Sample, edges: FloatArray
 ) -> ResponseHistogram:
     """The distribution of u over a test sample."""
-    u, found = residual.u, density(residual.u, w, edges)
+    w, u, found = sample.w, residual.u, density(residual.u, sample, edges)
     low, high = weighted_quantile(u, np.maximum(w, 0.0), [0.1587, 0.8413])
-    size = float(np.sum(w) ** 2 / np.sum(w**2))
+    mean = float(weighted_mean(u, w))
+    deviations = np.bincount(np.unique(sample.group, return_inverse=True)[1], w * (u - mean))
     return ResponseHistogram(
         method=method,
         test=residual.label,
@@ -62,16 +67,16 @@ def response_histogram(
         density_error=found.error,
         underflow=found.underflow,
         overflow=found.overflow,
-        mean=float(weighted_mean(u, w)),
-        mean_error=float(weighted_std(u, w)) / np.sqrt(size),
+        mean=mean,
+        mean_error=float(np.sqrt(np.sum(deviations**2)) / np.sum(w)),
         iqr=float(high - low) / 2,
     )
 
 
-def pull_histogram(method: str, residual: Residual, w: FloatArray) -> PullHistogram:
+def pull_histogram(method: str, residual: Residual, sample: Sample) -> PullHistogram:
     """The distribution of (ẑ-z)/Σ(x); the residual must quote Σ."""
     pull = (residual.estimate - residual.z) / np.asarray(residual.sigma)
-    found = density(pull, w, PULL_EDGES)
+    w, found = sample.w, density(pull, sample, PULL_EDGES)
     return PullHistogram(
         method=method,
         test=residual.label,
@@ -83,3 +88,12 @@ def pull_histogram(method: str, residual: Residual, w: FloatArray) -> PullHistog
         mean=float(weighted_mean(pull, w)),
         width=float(weighted_std(pull, w)),
     )
+
+
+def _squares(index: IntArray, sample: Sample, bins: int) -> FloatArray:
+    """ΣW² per bin, W the summed weight of a group in the bin."""
+    inside = (index >= 0) & (index < bins)
+    cell = np.unique(sample.group, return_inverse=True)[1][inside] * bins + index[inside]
+    cells, row = np.unique(cell, return_inverse=True)
+    summed = np.bincount(row, weights=sample.w[inside])
+    return np.asarray(np.bincount(cells % bins, weights=summed**2, minlength=bins), np.float64)

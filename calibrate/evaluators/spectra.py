@@ -67,7 +67,7 @@ def _histograms(
 def _histogram(
     test: str, level: str, column: Column, values: FloatArray, sample: Sample, edges: FloatArray
 ) -> SpectrumHistogram:
-    found = density(values, sample.w, edges)
+    found = density(values, sample, edges)
     return SpectrumHistogram(
         sample=test,
         level=level,

@@ -102,10 +102,10 @@ class View:
 
     def histograms(self) -> list[Record]:
         """The response, and the pulls where Σ(x) is quoted."""
-        w, edges = self.sample.w, self.binning.u_edges
-        found: list[Record] = [response_histogram(self.method, self.residual, w, edges)]
+        edges, sample = self.binning.u_edges, self.sample
+        found: list[Record] = [response_histogram(self.method, self.residual, sample, edges)]
         if self.residual.sigma is not None:
-            found.append(pull_histogram(self.method, self.residual, w))
+            found.append(pull_histogram(self.method, self.residual, sample))
         return found
 
     def warnings(self, curve: ClosureCurve) -> list[str]:

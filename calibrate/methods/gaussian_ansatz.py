@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calibrate.checks import choice, layer_sizes, positive_integer, positive_number
+from calibrate.checks import choice, count, layer_sizes, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.coordinates import Coordinates
 from calibrate.device import resolve, threads_for
@@ -89,6 +89,7 @@ class GaussianAnsatz:
         positive_integer("method.steps", self.steps)
         positive_number("method.weight_prior", self.weight_prior)
         positive_number("method.offset_penalty", self.offset_penalty)
+        count("method.restarts", self.restarts)
 
     @property
     def shape(self) -> AnsatzShape:

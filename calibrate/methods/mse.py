@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from calibrate.checks import choice, layer_sizes, positive_integer, positive_number
+from calibrate.checks import choice, count, layer_sizes, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.estimate import Calibration
 from calibrate.methods.network import Training, fit_network
@@ -45,6 +45,7 @@ class MSE:
         positive_integer("method.epochs", self.epochs)
         positive_integer("method.batch", self.batch)
         positive_number("method.learning_rate", self.learning_rate)
+        count("method.restarts", self.restarts)
 
     def fit(self, task: RegressionTask, context: Context) -> Calibration:
         """Fit the training sample; FitError if a network diverges in every attempt."""

@@ -18,6 +18,9 @@ from calibrate.statistics.prefix import RunningSums
 WINDOW = 1.5
 ITERATIONS = 60
 TOLERANCE = 1e-4
+WANDERING = 0.05
+"""In a small sample single events hop over the window's ends for ever: a fit that still moves by
+less than this share of its width after all iterations has found its core."""
 MINIMUM_INSIDE = 10
 
 
@@ -32,7 +35,7 @@ class ModeFit:
 
 def truncated_gaussian_mode(sums: RunningSums, mode: float, width: float) -> ModeFit:
     """Iterate the fit from a first guess; the values are sorted, and centred near zero."""
-    core = _truncated_moments(-WINDOW, WINDOW)[1]
+    core, moved = _truncated_moments(-WINDOW, WINDOW)[1], math.inf
     for _ in range(ITERATIONS):
         low, high = mode - WINDOW * width, mode + WINDOW * width
         mean, variance = _window_moments(sums.window(low, high))
@@ -41,9 +44,10 @@ def truncated_gaussian_mode(sums: RunningSums, mode: float, width: float) -> Mod
         shift = (mean - mode) / core
         scale = math.sqrt(variance / core) / width
         mode, width = mode + shift, width * min(max(scale**2, 0.5), 2.0)
-        if abs(shift) < TOLERANCE * width and abs(scale - 1) < TOLERANCE:
-            return ModeFit(mode, width, converged=True)
-    return ModeFit(mode, width, converged=False)
+        moved = max(abs(shift) / width, abs(scale - 1))
+        if moved < TOLERANCE:
+            break
+    return ModeFit(mode, width, converged=moved < WANDERING)
 
 
 def _window_moments(window: FloatArray) -> tuple[float, float]:
