@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from kernel_likelihood import KernelLikelihood
 
+import calibrate.cli.main  # noqa: F401 - first: it says how the threads of torch wait
 from calibrate.cli.compose import plan
 from calibrate.context import Context
 from calibrate.errors import FitError

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import calibrate.cli.main  # noqa: F401 - first: it says how the threads of torch wait
 from calibrate.cli.compose import Plan, plan
 from calibrate.context import Context
 from calibrate.pairing import low_discrepancy_pairs

@@ -59,8 +59,10 @@ class Heads(NamedTuple):
     d: Tensor | None
 
     def take(self, index: Tensor) -> Heads:
-        """The heads of the chosen events."""
-        return Heads(self.a[index], self.b[index], None if self.d is None else self.d[index])
+        """The heads of the chosen events; unlike `a[index]`, `index_select` has a gradient that
+        is summed in one order, so that the same seed gives the same fit on several threads."""
+        d = None if self.d is None else self.d.index_select(0, index)
+        return Heads(self.a.index_select(0, index), self.b.index_select(0, index), d)
 
 
 class GaussianAnsatzNetwork(nn.Module):
