@@ -48,12 +48,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a binary file as a whole or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def save_state(path: Path, kind: str, state: Mapping[str, Any]) -> None:
     """Store a nested mapping of arrays, numbers, strings, None and sequences of these."""
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:

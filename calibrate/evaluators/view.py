@@ -90,7 +90,9 @@ class View:
             sigma=sigma,
             sigma_error=sigma_error,
             exact_bias=unknown if exact is None else exact.bias(z_mean),
-            exact_resolution=unknown if exact is None else self._exact_resolution(index, bins),
+            exact_resolution=unknown
+            if exact is None
+            else self._exact_resolution(exact, index, bins),
         )
 
     def scalars(self, curve: ClosureCurve) -> Scalars:
@@ -144,11 +146,8 @@ class View:
         root = np.sqrt(mean)
         return root, np.sqrt(variance / n_effective) / (2 * root)
 
-    def _exact_resolution(self, index: IntArray, bins: int) -> FloatArray:
+    def _exact_resolution(self, form: ClosedForm, index: IntArray, bins: int) -> FloatArray:
         """Σ(z) of the closed form, with the spread of its bias inside the bin added."""
-        form = self.closed_form
-        if form is None:
-            return np.full(bins, np.nan)
         z, w = self.residual.z, self.sample.w
         bias, noise = form.bias(z), form.resolution(z)
         mean = _binned_mean(bias, w, index, bins)
