@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -32,6 +33,24 @@ class Column:
     def label(self) -> str:
         """The name with its unit, as an axis or a table shows it."""
         return f"{self.name} [{self.unit}]" if self.unit else self.name
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The number of groups, the group (n,) of each row counted from 0 in ascending order of the
+    labels, and whether every row is a group of its own, in that order."""
+
+    number: int
+    row: IntArray
+    single: bool
+
+    @classmethod
+    def of(cls, labels: IntArray) -> Groups:
+        """From group labels (n,); ascending ones, the usual case, are not sorted again."""
+        if bool(np.all(labels[1:] > labels[:-1])):
+            return cls(labels.size, np.arange(labels.size), single=True)
+        unique, row = np.unique(labels, return_inverse=True)
+        return cls(unique.size, row.astype(np.int64), single=False)
 
 
 @dataclass(frozen=True)
@@ -69,10 +88,15 @@ class Sample:
     def __len__(self) -> int:
         return int(self.w.size)
 
-    @property
+    @cached_property
+    def groups(self) -> Groups:
+        """Which group each row belongs to, counted from 0."""
+        return Groups.of(self.group)
+
+    @cached_property
     def effective_size(self) -> float:
         """Kish's (Σ_g W_g)²/Σ_g W_g², W_g the summed weight of group g."""
-        return effective_size(self.w, self.group)
+        return effective_size(self.w, self.groups)
 
     def column(self, name: str) -> FloatArray:
         """The values (n,) of a feature, truth or spectator column; DataError lists near names."""
@@ -102,10 +126,10 @@ class Sample:
         """Two complements at random, the first with `fraction` of the groups."""
         if not 0 < fraction < 1:
             raise ConfigurationError(f"a split needs a fraction between 0 and 1, got {fraction}")
-        groups, row = np.unique(self.group, return_inverse=True)
-        chosen = np.zeros(groups.size, dtype=bool)
-        chosen[rng.permutation(groups.size)[: round(fraction * groups.size)]] = True
-        first = chosen[row]
+        groups = self.groups
+        chosen = np.zeros(groups.number, dtype=bool)
+        chosen[rng.permutation(groups.number)[: round(fraction * groups.number)]] = True
+        first = chosen[groups.row]
         return self.take(first), self.take(~first)
 
 
@@ -127,10 +151,10 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
     )
 
 
-def effective_size(w: FloatArray, group: IntArray | None = None) -> float:
+def effective_size(w: FloatArray, groups: Groups | None = None) -> float:
     """Kish's effective sample size (Σw)²/Σw², with the weights summed per group first."""
-    if group is not None and group.size:
-        w = np.asarray(np.bincount(np.unique(group, return_inverse=True)[1], weights=w), float)
+    if groups is not None and not groups.single:
+        w = np.asarray(np.bincount(groups.row, weights=w), dtype=np.float64)
     squares = float(np.sum((w / np.max(np.abs(w), initial=1e-300)) ** 2))
     total = float(np.sum(w / np.max(np.abs(w), initial=1e-300)))
     return total**2 / squares if squares > 0 else 0.0

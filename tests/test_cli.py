@@ -266,6 +266,15 @@ def test_a_sweep_leaves_a_run_for_every_combination(tmp_path: Path):
     assert len([line for line in done.stdout.splitlines() if line.endswith("report.html")]) == 2
 
 
+def test_a_sweep_over_methods_specialises_each_of_them(tmp_path: Path):
+    options = [item for item in QUICK if not item.startswith("method=")]
+    done = subprocess_of("run", "-m", *options, "method=mse,none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = {path.parts[-3]: path.parent / "config.yaml" for path in reports(tmp_path)}
+    assert found.keys() == {"mse", "none"}
+    assert OmegaConf.load(found["mse"]).method.degree == 1
+
+
 def test_a_sweep_goes_on_after_a_failure_and_says_so(
     empty: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ):

@@ -80,6 +80,16 @@ def test_help_lists_every_option_with_its_default(group: str, name: str):
         assert f"{group}.{key}={value}" in text
 
 
+@pytest.mark.parametrize("name", ["fig1", "fig6"])
+def test_a_summary_is_whole(name: str):
+    assert summary("experiment", name).count("(a)") == summary("experiment", name).count("(b)") == 1
+
+
+def test_help_shows_what_a_specialisation_sets():
+    assert "method.degree=1" in describe(["data=gaussian", "method=mse"])
+    assert "specialise=" not in describe(["data=dijet", "method=mse"])
+
+
 @pytest.mark.parametrize("path", sorted((CONF / "specialise").glob("*.yaml")), ids=lambda p: p.stem)
 def test_a_specialisation_names_only_what_exists(path: Path):
     pairs = {f"{d}_{m}": (d, m) for d in choices("data") for m in choices("method")}
@@ -116,6 +126,12 @@ def test_a_specialisation_applies_to_its_pair_alone():
 def test_the_command_line_wins_over_a_specialisation():
     method = plan([*PAIR, "method.degree=3"]).study.methods["mse"]
     assert method.degree == 3
+
+
+def test_a_specialisation_can_be_left_out_or_named():
+    assert plan([*PAIR, "~specialise"]).study.methods["mse"].degree is None
+    with pytest.raises(ConfigurationError, match="no specialise 'gausian_mse': did you mean"):
+        plan([*PAIR, "specialise=gausian_mse"])
 
 
 def test_a_method_compared_with_has_its_own_defaults_and_specialisation():

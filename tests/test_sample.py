@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calibrate.errors import ConfigurationError, DataError
-from calibrate.sample import Column, Sample, concatenate, effective_size
+from calibrate.sample import Column, Groups, Sample, concatenate, effective_size
 
 X, Z = (Column("pt", "GeV", positive=True), Column("eta")), (Column("true", "GeV"),)
 
@@ -89,5 +89,5 @@ def test_effective_size_counts_groups_and_ignores_scale():
     w = np.array([1.0, 1.0, 2.0, 0.0])
     assert effective_size(w) == pytest.approx(16 / 6)
     assert effective_size(1e-200 * w) == pytest.approx(16 / 6)
-    repeated = effective_size(np.ones(4), np.array([0, 1, 2, 2]))
+    repeated = effective_size(np.ones(4), Groups.of(np.array([0, 1, 2, 2])))
     assert repeated == pytest.approx(effective_size(np.array([1.0, 1.0, 2.0])))

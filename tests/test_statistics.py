@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from calibrate.errors import DataError
+from calibrate.sample import Groups
 from calibrate.statistics import (
     Poisson,
     bin_index,
@@ -29,7 +30,7 @@ FIELDS = ("mean", "std", "median", "iqr", "mode", "fit")
 
 
 def poisson(n: int, replicas: int = 50, group: np.ndarray | None = None) -> Poisson:
-    return Poisson(np.arange(n) if group is None else group, replicas, SEED)
+    return Poisson(Groups.of(np.arange(n) if group is None else group), replicas, SEED)
 
 
 def test_moments_equal_numpy_on_repeated_events():

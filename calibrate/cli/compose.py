@@ -24,6 +24,7 @@ from calibrate.errors import CalibrateError, ConfigurationError, nearest
 from calibrate.study import Study
 
 REQUIRED = ("data", "method")
+SPECIALISE = "specialise"
 PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
 VERSION_BASE = "1.3"
 OWN_ROOMS = ("calibrate.data.", "calibrate.methods.", "calibrate.evaluators.")
@@ -54,13 +55,27 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     _require_choices(parsed)
     with _initialised():
         try:
-            return hydra.compose("config", list(overrides), return_hydra_config=True)
+            plain = hydra.compose("config", list(overrides), return_hydra_config=True)
+            special = _specialisation(plain, parsed)
+            if special is None:
+                return plain
+            return hydra.compose("config", [*overrides, special], return_hydra_config=True)
         except MissingConfigException as error:
             raise ConfigurationError(_missing(error)) from error
         except ValueError as error:
             raise ConfigurationError(f"the overrides cannot be used: {error}") from error
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(_explained(error, parsed)) from error
+
+
+def _specialisation(composed: DictConfig, parsed: Sequence[Override]) -> str | None:
+    """The override that adds what the method should be on this dataset, where there is such a
+    file. Not an interpolation in the defaults list: Hydra cannot resolve one in a sweep over
+    `method` or `data`."""
+    chosen = composed.hydra.runtime.choices
+    name = f"{chosen['data']}_{chosen['method']}"
+    named = any(override.key_or_group == SPECIALISE for override in parsed)
+    return None if named or name not in choices(SPECIALISE) else f"{SPECIALISE}={name}"
 
 
 @contextmanager
@@ -163,7 +178,8 @@ def _with_method(overrides: Sequence[str], name: str) -> list[str]:
     kept = [
         item
         for item, override in zip(overrides, parse(overrides), strict=True)
-        if override.key_or_group != "method" and not override.key_or_group.startswith("method.")
+        if override.key_or_group not in ("method", SPECIALISE) or override.is_delete()
+        if not override.key_or_group.startswith("method.")
     ]
     return [*kept, f"method={name}"]
 

@@ -5,11 +5,14 @@ Read as text, without Hydra: for `--help` and tab completion, which must be fast
 
 from __future__ import annotations
 
+import itertools
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 GROUPS = ("data", "method", "experiment", "evaluator")
+INNER_KEY = re.compile(r"^  ([a-z_]\w*):(.*)$")
 KEY = re.compile(r"^( *)([a-z_]\w*):(.*)$")
 
 
@@ -26,11 +29,11 @@ def choices(group: str) -> list[str]:
 
 
 def summary(group: str, name: str) -> str:
-    """The first comment of a choice's file, up to its first colon."""
-    for line in _lines(group, name):
-        if line.startswith("# ") and not line.startswith("# @"):
-            return line[2:].strip()
-    return ""
+    """The comment that a choice's file begins with, up to the end of its first sentence."""
+    lines = [line for line in _lines(group, name) if not line.startswith("# @")]
+    comment = itertools.takewhile(lambda line: line.startswith("# "), lines)
+    text = " ".join(line[2:].strip() for line in comment)
+    return re.split(r"(?<=[a-z)])\. (?=[A-Z])", text, maxsplit=1)[0]
 
 
 def options(group: str, name: str) -> Iterator[tuple[str, str, str]]:
@@ -40,8 +43,8 @@ def options(group: str, name: str) -> Iterator[tuple[str, str, str]]:
         found = KEY.match(line)
         if line.startswith("# "):
             note.append(line[2:].strip())
-        elif found and not found[1] and not found[2].startswith("defaults"):
-            if not found[2].startswith("_"):
+        elif found and not found[1]:
+            if found[2] != "defaults" and not found[2].startswith("_"):
                 yield found[2], found[3].strip(), " ".join(note)
             note = []
 
@@ -56,6 +59,11 @@ def describe(overrides: Sequence[str]) -> str:
             name = chosen[group]
             rows = [(f"{group}.{k}", value, note) for k, value, note in options(group, name)]
             parts.append(f"Options of {group}={name}:\n" + _listed(rows))
+    pair = f"{chosen.get('data')}_{chosen.get('method')}"
+    if pair in choices("specialise"):
+        found = filter(None, map(INNER_KEY.match, _lines("specialise", pair)))
+        rows = [(f"method.{each[1]}", each[2].strip(), "") for each in found]
+        parts.append(f"Set by specialise={pair} (left out by ~specialise):\n" + _listed(rows))
     if not any(chosen.get(group) for group in ("data", "method")):
         parts.append("The options of a choice: calibrate run data=… method=… --help")
     return "\n\n".join(parts)
@@ -70,12 +78,21 @@ def _config_options() -> list[tuple[str, str, str]]:
 
 
 def _describe_group(group: str) -> str:
-    rows = [f"  {name:<18} {summary(group, name)}" for name in choices(group)]
+    rows = [_row(name, 18, summary(group, name)) for name in choices(group)]
     return "\n".join([f"{group}=", *rows])
 
 
 def _listed(rows: Sequence[tuple[str, str, str]]) -> str:
-    return "\n".join(f"  {f'{key}={value}':<34} {note}".rstrip() for key, value, note in rows)
+    return "\n".join(_row(f"{key}={value}", 34, note) for key, value, note in rows)
+
+
+def _row(name: str, width: int, text: str) -> str:
+    """A name and its explanation, in lines of at most 100 characters."""
+    indent = " " * (width + 3)
+    return textwrap.fill(
+        f"{name:<{width}} {text}".rstrip(), 100, initial_indent="  ", subsequent_indent=indent,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _lines(group: str, name: str) -> list[str]:

@@ -90,7 +90,7 @@ class Closure:
         sample: Sample,
         context: Context,
     ) -> list[View]:
-        poisson = Poisson(sample.group, self.replicas, context.sequence("bootstrap", test))
+        poisson = Poisson(sample.groups, self.replicas, context.sequence("bootstrap", test))
         poisson.draws()
         found = list(residuals(fits, test, sample))
         binning = {}

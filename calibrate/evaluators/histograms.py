@@ -9,8 +9,14 @@ import numpy as np
 
 from calibrate.evaluators.residuals import Residual
 from calibrate.records import PullHistogram, ResponseHistogram
-from calibrate.sample import FloatArray, IntArray, Sample
-from calibrate.statistics import bin_index, weighted_mean, weighted_quantile, weighted_std
+from calibrate.sample import FloatArray, Sample
+from calibrate.statistics import (
+    bin_index,
+    grouped_squares,
+    weighted_mean,
+    weighted_quantile,
+    weighted_std,
+)
 
 RESPONSE_BINS = 60
 SHOWN = (0.002, 0.998)
@@ -35,7 +41,7 @@ def density(values: FloatArray, sample: Sample, edges: FloatArray) -> Density:
     w = sample.w
     total, width = float(np.sum(w)), np.diff(edges)
     counts, _ = np.histogram(values, edges, weights=w)
-    squares = _squares(bin_index(values, edges), sample, width.size)
+    squares = grouped_squares(w, bin_index(values, edges), width.size, sample.groups)
     below, above = (float(np.sum(w[m]) / total) for m in (values < edges[0], values > edges[-1]))
     return Density(counts / total / width, np.sqrt(squares) / total / width, below, above)
 
@@ -55,7 +61,7 @@ def response_histogram(
     w, u, found = sample.w, residual.u, density(residual.u, sample, edges)
     low, high = weighted_quantile(u, np.maximum(w, 0.0), [0.1587, 0.8413])
     mean = float(weighted_mean(u, w))
-    deviations = np.bincount(np.unique(sample.group, return_inverse=True)[1], w * (u - mean))
+    deviations = np.bincount(sample.groups.row, w * (u - mean))
     return ResponseHistogram(
         method=method,
         test=residual.label,
@@ -88,12 +94,3 @@ def pull_histogram(method: str, residual: Residual, sample: Sample) -> PullHisto
         mean=float(weighted_mean(pull, w)),
         width=float(weighted_std(pull, w)),
     )
-
-
-def _squares(index: IntArray, sample: Sample, bins: int) -> FloatArray:
-    """ΣW² per bin, W the summed weight of a group in the bin."""
-    inside = (index >= 0) & (index < bins)
-    cell = np.unique(sample.group, return_inverse=True)[1][inside] * bins + index[inside]
-    cells, row = np.unique(cell, return_inverse=True)
-    summed = np.bincount(row, weights=sample.w[inside])
-    return np.asarray(np.bincount(cells % bins, weights=summed**2, minlength=bins), np.float64)

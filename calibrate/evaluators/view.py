@@ -11,8 +11,16 @@ import numpy as np
 from calibrate.evaluators.histograms import pull_histogram, response_histogram
 from calibrate.evaluators.residuals import Residual
 from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, Quantity, Record
-from calibrate.sample import FloatArray, IntArray, Sample, effective_size
-from calibrate.statistics import Poisson, Summary, bin_index, bootstrap_ratios, summarise
+from calibrate.sample import FloatArray, IntArray, Sample
+from calibrate.statistics import (
+    Poisson,
+    Summary,
+    bin_index,
+    binned_sum,
+    bootstrap_ratios,
+    grouped_squares,
+    summarise,
+)
 from calibrate.task import ClosedForm
 
 OUTSIDE_FRACTION = 1e-3
@@ -130,9 +138,10 @@ class View:
         return found
 
     def _effective(self, index: IntArray, bins: int) -> FloatArray:
-        w, group = self.sample.w, self.sample.group
-        rows = [index == b for b in range(bins)]
-        return np.array([effective_size(w[r], group[r]) for r in rows])
+        w = self.sample.w / np.max(np.abs(self.sample.w))
+        total = binned_sum(w, index, bins)
+        squares = grouped_squares(w, index, bins, self.sample.groups)
+        return np.asarray(total**2 / np.where(squares > 0, squares, 1.0))
 
     def _quoted(self, index: IntArray, bins: int) -> tuple[FloatArray, FloatArray]:
         """Root mean square of the quoted Σ per bin (over z if relative), and its error."""
@@ -217,8 +226,5 @@ def _finite(value: float) -> float | None:
 
 
 def _binned_mean(values: FloatArray, w: FloatArray, index: IntArray, bins: int) -> FloatArray:
-    inside = (index >= 0) & (index < bins)
-    index, w, values = index[inside], w[inside], values[inside]
-    total = np.bincount(index, weights=w, minlength=bins)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.bincount(index, weights=w * values, minlength=bins) / total)
+        return np.asarray(binned_sum(w * values, index, bins) / binned_sum(w, index, bins))

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.sample import FloatArray, IntArray
+from calibrate.sample import FloatArray, Groups, IntArray
 
 CHUNK = 16
 LEVELS = 2**16
@@ -40,30 +39,23 @@ TABLE = _poisson_table()
 
 @dataclass(frozen=True)
 class Poisson:
-    """`replicas` sets of Poisson(1) counts for rows with the group numbers `group` (n,)."""
+    """`replicas` sets of Poisson(1) counts for rows in `groups`, one count per group."""
 
-    group: IntArray
+    groups: Groups
     replicas: int
     seed: np.random.SeedSequence
     kept: list[Counts] = field(default_factory=list, repr=False, compare=False)
 
-    @cached_property
-    def rows(self) -> tuple[int, IntArray]:
-        """The number of groups, and the group (n,) of each row, counted from 0."""
-        groups, row = np.unique(self.group, return_inverse=True)
-        return groups.size, row.astype(np.int64)
-
     def counts(self, order: IntArray | None = None) -> Iterator[FloatArray]:
         """Counts (n,) of each replica, for the rows in the given order."""
-        groups, row = self.rows
-        row = row if order is None else row[order]
-        in_order = groups == row.size and bool(np.all(row[1:] > row[:-1]))
+        row = self.groups.row if order is None else self.groups.row[order]
+        in_order = order is None and self.groups.single
         for drawn in self.draws():
             yield (drawn if in_order else drawn[row]).astype(np.float64)
 
     def draws(self) -> Iterable[Counts]:
         """Counts per group of each replica; kept for the next statistic while they are small."""
-        groups = self.rows[0]
+        groups = self.groups.number
         if groups * self.replicas > LARGEST_KEPT:
             return self._drawn(groups)
         if not self.kept:

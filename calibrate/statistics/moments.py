@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibrate.sample import FloatArray
+from calibrate.sample import FloatArray, Groups, IntArray
 
 
 def weighted_mean(values: FloatArray, w: FloatArray) -> FloatArray:
@@ -22,3 +22,27 @@ def weighted_covariance(a: FloatArray, b: FloatArray, w: FloatArray) -> FloatArr
     """Σw(a-ā)(b-b̄)ᵀ/Σw of a (n, p) and b (n, q) as (p, q)."""
     centred = a - weighted_mean(a, w)
     return np.asarray((centred * w[:, None]).T @ (b - weighted_mean(b, w)) / np.sum(w))
+
+
+def grouped_squares(w: FloatArray, index: IntArray, bins: int, groups: Groups) -> FloatArray:
+    """ΣW² in the bins that `index` (n,) names, W the summed weight of one group in a bin, (n_b,).
+
+    Rows with an index outside 0 … bins-1 are left out.
+    """
+    inside = (index >= 0) & (index < bins)
+    index, w = index[inside], w[inside]
+    if groups.single:
+        return np.asarray(np.bincount(index, weights=w**2, minlength=bins), dtype=np.float64)
+    cells, row = np.unique(groups.row[inside] * bins + index, return_inverse=True)
+    summed = np.bincount(row, weights=w)
+    return np.asarray(
+        np.bincount(cells % bins, weights=summed**2, minlength=bins), dtype=np.float64
+    )
+
+
+def binned_sum(values: FloatArray, index: IntArray, bins: int) -> FloatArray:
+    """Σ values (n,) in the bins that `index` (n,) names, (n_b,); other rows are left out."""
+    inside = (index >= 0) & (index < bins)
+    return np.asarray(
+        np.bincount(index[inside], weights=values[inside], minlength=bins), dtype=np.float64
+    )
