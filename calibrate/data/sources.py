@@ -1,0 +1,168 @@
+"""Columns of the user's files as flat arrays: globs, expressions, selections, chunk by chunk."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrate.context import Context
+from calibrate.errors import DataError
+from calibrate.expressions import Expression
+from calibrate.sample import BoolArray, FloatArray, IntArray
+from calibrate.tables import Frame, Table, open_table
+
+CHUNK = 200_000
+"""Entries read at a time."""
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to read from files: expressions by a key, and which rows to keep.
+
+    `tree` and `names` as for `open_table`; `select` keeps rows where it is true; `limit` is the
+    largest number of entries read in all.
+    """
+
+    expressions: Mapping[str, str]
+    select: str | None = None
+    tree: str | None = None
+    names: Sequence[str] | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The values (m,) by key, the file and the entry (m,) of each row, and what was left out."""
+
+    columns: Columns
+    file: IntArray
+    entry: IntArray
+    entries: int
+    skipped: int
+    jagged: bool
+
+    def take(self, rows: BoolArray) -> Loaded:
+        """The selected rows."""
+        columns = {key: values[rows] for key, values in self.columns.items()}
+        return Loaded(
+            columns, self.file[rows], self.entry[rows], self.entries, self.skipped, self.jagged
+        )
+
+
+@dataclass
+class _Pile:
+    """Rows collected so far."""
+
+    columns: dict[str, list[NDArray[Any]]]
+    file: list[IntArray] = field(default_factory=list)
+    entry: list[IntArray] = field(default_factory=list)
+    entries: int = 0
+    skipped: int = 0
+    jagged: bool = False
+
+    def loaded(self) -> Loaded:
+        joined = {key: np.concatenate(parts) for key, parts in self.columns.items() if parts}
+        numbers = [
+            np.concatenate([np.empty(0, np.int64), *parts]) for parts in (self.file, self.entry)
+        ]
+        return Loaded(joined, *numbers, self.entries, self.skipped, self.jagged)
+
+
+def found_files(patterns: Sequence[str]) -> list[list[Path]]:
+    """The files of each pattern, in alphabetical order; DataError if one matches nothing."""
+    found = []
+    for pattern in patterns:
+        matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
+        if not matches and (glob.has_magic(pattern) and not Path(pattern).exists()):
+            raise DataError(f"data.path={pattern} matches no file")
+        found.append([Path(match) for match in matches] or [Path(pattern)])
+    return found
+
+
+def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
+    """Read the expressions from all files, in order.
+
+    Raises DataError for files that cannot be read, columns that are missing in one of them, and
+    a selection that leaves nothing.
+    """
+    pile = _Pile({key: [] for key in source.expressions})
+    with context.progress.track("reading", len(files)) as advance:
+        for number, path in enumerate(files):
+            if source.limit is None or pile.entries < source.limit:
+                _read_file(number, open_table(path, source.tree, source.names), source, pile)
+            advance(1)
+    loaded = pile.loaded()
+    if not loaded.file.size:
+        listed = ", ".join(path.name for path in files[:3]) + (" …" if len(files) > 3 else "")
+        rows = f"{loaded.entries} entries of {listed}"
+        raise DataError(
+            f"data.select={source.select} keeps none of {rows}"
+            if source.select
+            else f"no rows in {rows}"
+        )
+    return loaded
+
+
+def _read_file(number: int, table: Table, source: Source, pile: _Pile) -> None:
+    wanted = dict(source.expressions)
+    parsed = {key: _parsed(text, table) for key, text in wanted.items()}
+    select = None if source.select is None else _parsed(source.select, table)
+    needed = [*parsed.values(), *([] if select is None else [select])]
+    columns = list(dict.fromkeys(name for each in needed for name in each.columns))
+    for frame in _frames(table, columns, source.limit, pile):
+        keep = slice(None) if select is None else _true(select, frame)
+        for key, expression in parsed.items():
+            pile.columns[key].append(expression(frame.columns)[keep])
+        pile.file.append(np.full(frame.entry.size, number)[keep])
+        pile.entry.append(frame.entry[keep])
+        pile.jagged = pile.jagged or frame.counts is not None
+    pile.skipped += table.skipped
+
+
+def _frames(
+    table: Table, columns: Sequence[str], limit: int | None, pile: _Pile
+) -> Iterator[Frame]:
+    rows = CHUNK if limit is None else min(CHUNK, limit)
+    for chunk in table.chunks(columns, rows):
+        left = chunk.entries if limit is None else min(limit - pile.entries, chunk.entries)
+        frame = Frame.of(chunk)
+        pile.entries += left
+        yield frame if left == chunk.entries else _first(frame, chunk.first + left)
+        if limit is not None and pile.entries >= limit:
+            return
+
+
+def _first(frame: Frame, stop: int) -> Frame:
+    """The rows of the entries before `stop`."""
+    kept = frame.entry < stop
+    return Frame({k: v[kept] for k, v in frame.columns.items()}, frame.entry[kept], frame.counts)
+
+
+def _parsed(text: str, table: Table) -> Expression:
+    try:
+        return Expression.parse(text, table.names)
+    except DataError as error:
+        raise DataError(f"{table.path.name}: {error}") from error
+
+
+def _true(select: Expression, frame: Frame) -> BoolArray:
+    found = select(frame.columns)
+    if found.dtype != bool:
+        raise DataError(
+            f"data.select='{select.text}' gives numbers, not true or false: compare them, such as "
+            f"'{select.text} > 0'"
+        )
+    return found
+
+
+def finite_rows(columns: Mapping[str, FloatArray]) -> BoolArray:
+    """Which rows are finite in every column."""
+    return np.asarray(np.all([np.isfinite(values) for values in columns.values()], axis=0))
