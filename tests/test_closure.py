@@ -12,12 +12,14 @@ import pytest
 
 from calibrate.context import Context
 from calibrate.data.gaussian import Gaussian
-from calibrate.errors import ConfigurationError
+from calibrate.errors import ConfigurationError, DataError
 from calibrate.estimate import Calibration, Domain, Estimate
 from calibrate.evaluators.closure import Closure
 from calibrate.evaluators.curves import Curves
+from calibrate.evaluators.resolution import resolution_fit, term_table
 from calibrate.evaluators.spectra import Spectra
 from calibrate.records import (
+    RECORDS,
     CalibrationCurve,
     ClosureCurve,
     Findings,
@@ -25,9 +27,12 @@ from calibrate.records import (
     JointHistogram,
     PullHistogram,
     Quantity,
+    ResolutionFit,
     ResponseHistogram,
+    SlicedClosure,
     SpectrumHistogram,
     Table,
+    fit_state,
 )
 from calibrate.sample import Column, Sample, concatenate
 from calibrate.task import RegressionTask
@@ -293,7 +298,7 @@ def test_an_empty_bin_has_no_numbers():
         .rows[-1]
     )
     assert row[2] == 0.0
-    assert row[3:] == (*[None] * (len(row) - 4), "too few events")
+    assert row[3:] == (*[None] * (len(row) - 5), "too few events", "too few events")
 
 
 @pytest.mark.parametrize(
@@ -458,7 +463,8 @@ def test_several_truths_are_labelled_by_their_columns(planar_task):
     findings = evaluated(Line(everywhere(planar_task.train), sigma=1.0), planar_task)
     labels = {name.split("/")[1] for name in scalars(findings)}
     assert labels == {"nominal.z0", "nominal.z1"}
-    assert set(findings.tables["main"]) == {"closure/nominal.z0", "closure/nominal.z1"}
+    tests = {"closure/nominal.z0", "closure/nominal.z1"}
+    assert set(findings.tables["main"]) == tests | {"closure/failing"}
     sample = planar_task.tests["nominal"]
     for column in (0, 1):
         found = scalars(findings)[f"closure/nominal.z{column}/mean"].value
@@ -472,7 +478,8 @@ def test_all_methods_and_test_samples_are_evaluated_on_common_bins():
     fits = {name: Line(everywhere(task.train), slope) for name, slope in (("a", 1), ("b", 0.5))}
     findings = QUICK(fits, task, refuse, Context())
     assert set(findings.scalars) == set(findings.tables) == {"a", "b"}
-    assert set(findings.tables["b"]) == {f"closure/{t}" for t in ("nominal", "shifted", "wide")}
+    tests = {f"closure/{t}" for t in ("nominal", "shifted", "wide")}
+    assert set(findings.tables["b"]) == tests | {"closure/failing"}
     for kind in (ClosureCurve, ResponseHistogram):
         for test in task.tests:
             edges = [r.edges for r in findings.records if isinstance(r, kind) and r.test == test]
@@ -587,3 +594,326 @@ def test_other_spectra_have_streams_of_their_own():
 def test_wrong_options_of_curves_and_spectra_are_named(build, message: str):
     with pytest.raises(ConfigurationError, match=message):
         build()
+
+
+# Modes per bin
+
+
+def test_the_mode_of_every_bin_stands_in_curve_and_table():
+    task = toy(20_000, seed=30)
+    findings = evaluated(Line(everywhere(task.train), offset=0.3), task)
+    curve, table = closure_curve(findings), findings.tables["main"]["closure/nominal"]
+    assert (np.abs(curve.mode - 0.3) < 5 * curve.mode_error).all()
+    assert (np.abs(curve.fit - NOISE) < 5 * curve.fit_error).all()
+    np.testing.assert_allclose(curve.fit_high - curve.fit_low, 3 * curve.fit)
+    assert set(curve.fit_states) == {"fitted"}
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert [row["mode"] for row in rows] == curve.mode.tolist()
+    assert [row["fit_low"] for row in rows] == curve.fit_low.tolist()
+    ratios = (curve.fit_chi2 / curve.fit_ndf).tolist()
+    assert [row["fit_chi2_per_ndf"] for row in rows] == ratios
+    assert [row["fit_state"] for row in rows] == ["fitted"] * 12
+    units = dict(zip(table.columns, table.units, strict=True))
+    assert (units["mode_error"], units["fit_high"], units["fit_state"]) == ("GeV", "GeV", "")
+
+
+def test_the_fit_of_the_whole_sample_is_in_the_record_of_the_response():
+    task = toy(20_000, seed=31)
+    findings = evaluated(Line(everywhere(task.train)), task)
+    (response,) = (r for r in findings.records if isinstance(r, ResponseHistogram))
+    assert response.mode == scalars(findings)["closure/nominal/mode"].value
+    assert response.fit == scalars(findings)["resolution/nominal/fit"].value
+    assert response.fit_low == pytest.approx(response.mode - 1.5 * response.fit)
+    assert response.fit_inside == pytest.approx(0.8664, abs=0.01)
+    assert 0.4 < response.fit_chi2 / response.fit_ndf < 2
+    assert response.fit_state == "fitted"
+
+
+class Cusp(Line):
+    """ẑ = z with errors of a two-sided exponential: a mode, but no Gaussian core."""
+
+    def estimate(self, x: np.ndarray) -> Estimate:
+        estimate = super().estimate(x)
+        noise = np.random.default_rng(1).laplace(0.0, 1.0, (len(x), 1))
+        return replace(estimate, z=estimate.z + noise)
+
+
+def test_a_core_that_is_no_gaussian_is_flagged():
+    task = toy(60_000, seed=32, noise=0.01)
+    findings = evaluated(Cusp(everywhere(task.train)), task, Closure(bins=3, replicas=20))
+    curve, table = closure_curve(findings), findings.tables["main"]["closure/nominal"]
+    assert set(curve.fit_states) == {"poor"}
+    assert np.isfinite(curve.mode).all()
+    column = table.columns.index("fit_state")
+    assert {row[column] for row in table.rows} == {"poor"}
+    (response,) = (r for r in findings.records if isinstance(r, ResponseHistogram))
+    assert response.fit_state == "poor"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "state"),
+    [
+        ((199.0, 1.0, 0.5), "too few events"),
+        ((np.nan, 1.0, 0.5), "too few events"),
+        ((200.0, np.nan, np.nan), "failed"),
+        ((200.0, 1.0, 0.9e-3), "poor"),
+        ((200.0, 1.0, 1e-3), "fitted"),
+    ],
+)
+def test_the_states_of_a_fit(arguments: tuple[float, float, float], state: str):
+    assert fit_state(*arguments) == state
+
+
+def test_records_of_versions_without_modes_still_load():
+    task = toy(2000, seed=33)
+    findings = evaluated(Line(everywhere(task.train)), task)
+    for record in findings.records:
+        state = {f.name: getattr(record, f.name) for f in fields(record)}
+        new = {n for n in state if n.startswith(("mode", "fit")) or n == "n_effective"}
+        new -= {"n_effective"} if isinstance(record, ClosureCurve) else set()
+        old = RECORDS[type(record).__name__](**{k: v for k, v in state.items() if k not in new})
+        if isinstance(record, ClosureCurve):
+            assert np.isnan(old.mode).all()
+            assert old.mode.shape == old.mean.shape
+            assert old.states == record.states
+        if isinstance(record, ResponseHistogram):
+            assert old.fit_state == ""
+
+
+# Slices of another column
+
+
+def jets(n: int = 40_000, seed: int = 40) -> RegressionTask:
+    """Positive pT with 5 % resolution, and η and a detector region beside it."""
+    rng = np.random.default_rng(seed)
+    z = 100.0 * (1 + rng.pareto(6.0, n))
+    x = np.column_stack([z * (1 + RESOLUTION * rng.normal(size=n)), rng.uniform(-2.5, 2.5, n)])
+    columns = (Column("pt_reco", "GeV", positive=True), Column("eta_reco"))
+    truth = (Column("pt_true", "GeV", positive=True),)
+    region = {"npv": rng.poisson(20, n).astype(float)}
+    sample = Sample(x, z[:, None], np.ones(n), columns, truth, spectators=region)
+    return RegressionTask(sample, {"nominal": sample}, ("pt_reco",))
+
+
+@dataclass(frozen=True)
+class OffInOneSlice(Line):
+    """5 % too high where 1.3 ≤ |η| < 2.5."""
+
+    def estimate(self, x: np.ndarray) -> Estimate:
+        estimate = super().estimate(x)
+        off = (np.abs(x[:, 1:2]) >= 1.3) & (np.abs(x[:, 1:2]) < 2.5)
+        return replace(estimate, z=estimate.z * np.where(off, 1.05, 1.0))
+
+
+ETA = {"abs(eta_reco)": [0.0, 0.8, 1.3, 2.5]}
+
+
+def sliced(findings: Findings) -> SlicedClosure:
+    (found,) = (r for r in findings.records if isinstance(r, SlicedClosure))
+    return found
+
+
+def test_a_calibration_that_is_off_in_one_slice_is_found_there():
+    task = jets()
+    closure = Closure(bins=4, by=ETA, replicas=20, tolerance=0.02)
+    findings = evaluated(OffInOneSlice(everywhere(task.train)), task, closure)
+    curve = sliced(findings)
+    assert curve.states == (("closes",) * 4, ("closes",) * 4, ("fails",) * 4)
+    assert (np.abs(curve.mean[2] - 1.05) < 5 * curve.mean_error[2]).all()
+    assert "main: 4 of 12 bins of pt_true × abs(eta_reco) fail on nominal" in findings.warnings
+    table = findings.tables["main"]["closure/nominal/by_abs(eta_reco)"]
+    assert [row[:2] for row in table.rows[::4]] == [(0.0, 0.8), (0.8, 1.3), (1.3, 2.5)]
+    assert [row[-1] for row in table.rows] == ["closes"] * 8 + ["fails"] * 4
+    failing = findings.tables["main"]["closure/failing"]
+    cells = [row for row in failing.rows if row[3] == "abs(eta_reco)"]
+    assert [row[4:6] for row in cells] == [(1.3, 2.5)] * 4
+    assert [row[7] for row in cells] == pytest.approx((curve.mean[2] - 1).tolist())
+
+
+def test_failing_cells_do_not_enter_the_headline():
+    task = jets()
+    fit = OffInOneSlice(everywhere(task.train))
+    alone = evaluated(fit, task, Closure(replicas=20))
+    cut = evaluated(fit, task, Closure(replicas=20, by=ETA))
+    assert scalars(alone) == scalars(cut)
+
+
+def test_slices_equal_the_closure_of_the_events_in_them():
+    task = jets(8000)
+    sample = task.tests["nominal"]
+    edges = [100.0, 110.0, 130.0, 300.0]
+    fit = Line(everywhere(sample), 1.01)
+    found = sliced(evaluated(fit, task, Closure(edges=edges, by=ETA, replicas=20)))
+    eta = np.abs(sample.column("eta_reco"))
+    for s, (low, high) in enumerate(((0, 0.8), (0.8, 1.3), (1.3, 2.5))):
+        inside = sample.take((eta >= low) & (eta < high))
+        alone = closure_curve(
+            evaluated(fit, replace(task, tests={"nominal": inside}), Closure(edges=edges))
+        )
+        for name in ("n_effective", "z_mean", "mean", "std", "iqr"):
+            np.testing.assert_allclose(getattr(found, name)[s], getattr(alone, name), rtol=1e-9)
+        np.testing.assert_allclose(found.mean_error[s], alone.mean_error, rtol=0.6)
+
+
+def test_slices_by_number_have_equal_statistics():
+    task = jets()
+    closure = Closure(bins=3, by={"npv": 4, "pt_true": 2}, replicas=10)
+    findings = evaluated(Line(everywhere(task.train)), task, closure)
+    by_npv, by_truth = (r for r in findings.records if isinstance(r, SlicedClosure))
+    assert by_npv.by_edges.size == 5
+    sizes = by_npv.n_effective.sum(axis=1)
+    assert sizes.max() / sizes.min() < 1.4  # a column of whole numbers
+    assert (by_npv.by_unit, by_truth.by_unit) == ("", "GeV")
+    empty = by_truth.n_effective == 0
+    assert empty.any()
+    assert np.isnan(by_truth.mean[empty]).all()
+    table = findings.tables["main"]["closure/nominal/by_pt_true"]
+    assert len(table.rows) == np.count_nonzero(~empty)
+
+
+def test_the_absolute_value_may_be_written_with_bars():
+    one, other = (Closure(by={name: [0.0, 1.0]}).slicings() for name in ("|eta|", "abs(eta)"))
+    assert one == other
+    assert one[0].name == "abs(eta)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": {"eta": 0}}, "evaluator.closure.by.eta must be a positive integer, got 0"),
+        ({"by": {"eta": [0, 2, 1]}}, r"evaluator.closure.by.eta: the edges must rise, got \[0"),
+        ({"by": {"eta": [1.0]}}, "evaluator.closure.by.eta: the edges must rise"),
+        ({"by": {"eta": ["a", 1]}}, "each edge of evaluator.closure.by.eta must be a finite num"),
+        ({"by": {"eta": "wide"}}, "evaluator.closure.by.eta must be a positive integer"),
+        ({"by": "eta"}, "evaluator.closure.by maps a column to edges or to a number of slices"),
+        ({"nsc": "maybe"}, "evaluator.closure.nsc must be true, false or null .* got 'maybe'"),
+        ({"nsc": 1.5}, "evaluator.closure.nsc must be true, false or null"),
+    ],
+)
+def test_wrong_options_of_slices_and_terms_are_named(options, message: str):
+    with pytest.raises(ConfigurationError, match=message):
+        Closure(**options)
+
+
+def test_a_column_that_is_not_there_is_refused_before_any_work():
+    task = jets(500)
+    for by in ("eta_rec", "|eta_rec|"):
+        with pytest.raises(DataError, match="no column 'eta_rec' in the sample: did you mean eta"):
+            Closure(by={by: 3}).check(task)
+        with pytest.raises(DataError, match="no column 'eta_rec'"):
+            Closure(by={by: 3})({"main": None}, task, refuse, Context())
+    with pytest.raises(
+        ConfigurationError, match=r"nsc=true needs a truth that is positive .* z is"
+    ):
+        Closure(nsc=True).check(toy(500))
+
+
+def test_slices_know_weights_and_groups():
+    task = jets(6000)
+    sample = task.tests["nominal"]
+    double = np.arange(len(sample)) % 3 == 0
+    closure = Closure(bins=3, by=ETA, replicas=20)
+    weighted = sample.with_weights(1e-9 * (1.0 + double))
+    twice = concatenate([sample, sample.take(double)])
+    fit = Line(everywhere(sample), 1.01)
+    one, other = (
+        evaluated(fit, replace(task, tests={"nominal": s}), closure) for s in (weighted, twice)
+    )
+    assert_same_findings(one, other, (ClosureCurve, SlicedClosure))
+
+
+# Noise, stochastic and constant term
+
+
+def smeared(n: int = 60_000, name: str = "gen_pt", positive: bool = True) -> RegressionTask:
+    """pT from 20 GeV to 1 TeV, flat in its logarithm, with N = 4, S = 0.9, C = 0.05."""
+    rng = np.random.default_rng(50)
+    z = np.exp(rng.uniform(np.log(20), np.log(1000), n))
+    width = np.sqrt(4.0**2 / z**2 + 0.9**2 / z + 0.05**2)
+    x = z * (1 + width * rng.normal(size=n))
+    columns = (Column("pt", "GeV"),), (Column(name, "GeV", positive),)
+    sample = Sample(x[:, None], z[:, None], np.ones(n), *columns)
+    return RegressionTask(sample, {"nominal": sample}, ("pt",))
+
+
+def test_the_terms_of_a_momentum_resolution_are_found():
+    task = smeared()
+    findings = evaluated(Line(everywhere(task.train)), task, Closure(bins=20, replicas=50))
+    (fit,) = (r for r in findings.records if isinstance(r, ResolutionFit))
+    for name, term in (("noise", 4.0), ("stochastic", 0.9), ("constant", 0.05)):
+        found = scalars(findings)[f"resolution/nominal/{name}"]
+        assert_within_errors(found, term)
+        assert (found.value, found.error) == (getattr(fit, name), getattr(fit, f"{name}_error"))
+    assert scalars(findings)["resolution/nominal/noise"].unit == "GeV"
+    assert scalars(findings)["resolution/nominal/stochastic"].unit == "√GeV"
+    assert fit.probability > 1e-3
+    table = findings.tables["main"]["resolution/nominal/terms"]
+    assert [row[:2] for row in table.rows] == [
+        ("noise", "GeV"), ("stochastic", "√GeV"), ("constant", "")
+    ]  # fmt: skip
+    columns = ("z_low", "z_high", "chi2", "ndf", "fit_state")
+    assert table.columns[4:] == columns
+    assert table.rows[0][4:] == (fit.low, fit.high, fit.chi2, 17, "fitted")
+
+
+@pytest.mark.parametrize(
+    ("name", "positive", "nsc", "expected"),
+    [
+        ("pt_true", True, None, True),
+        ("GenJet_pt", True, None, True),
+        ("pT", True, None, True),
+        ("pt_true", True, False, False),
+        ("pt_true", False, None, False),
+        ("optical", True, None, False),
+        ("mass", True, None, False),
+        ("mass", True, True, True),
+    ],
+)
+def test_terms_are_fitted_where_the_truth_is_a_transverse_momentum(
+    name: str, positive: bool, nsc: bool | None, expected: bool
+):
+    task = smeared(4000, name, positive)
+    findings = evaluated(Line(everywhere(task.train)), task, Closure(bins=6, replicas=10, nsc=nsc))
+    assert ("resolution/nominal/constant" in scalars(findings)) == expected
+
+
+def test_terms_that_do_not_describe_the_resolution_are_called_poor():
+    task = smeared()
+    findings = evaluated(Line(everywhere(task.train)), task, Closure(bins=20, replicas=50))
+    curve = closure_curve(findings)
+    stepped = np.where(curve.edges[1:] > 150, 1.5, 1.0) * curve.iqr
+    found, warning = resolution_fit(replace(curve, iqr=stepped))
+    assert found.poor
+    assert warning.startswith("main: poor N-S-C fit on nominal: χ²/ndf = ")
+    assert "poor" in term_table(found).rows[0]
+
+
+def test_too_few_bins_for_the_terms_are_warned_of():
+    task = smeared(700)
+    findings = evaluated(Line(everywhere(task.train)), task)
+    assert "resolution/nominal/constant" not in scalars(findings)
+    assert any(
+        "no N-S-C fit of the resolution on nominal: 3 of 3 bins of gen_pt" in text
+        and "at least 4 are needed" in text
+        for text in findings.warnings
+    )
+
+
+# All bins that fail
+
+
+def test_no_table_of_failing_bins_where_none_fails():
+    task = toy(20_000, seed=60, noise=0.1)
+    good = evaluated(Line(everywhere(task.train)), task)
+    assert "closure/failing" not in good.tables["main"]
+    bad = evaluated(Line(everywhere(task.train), bump=(1.0, 9.0, 1.0)), task)
+    table, curve = bad.tables["main"]["closure/failing"], closure_curve(bad)
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    failing = [b for b, state in enumerate(curve.states) if state == "fails"]
+    assert [row["z_low"] for row in rows] == curve.edges[failing].tolist()
+    assert [row["bias"] for row in rows] == curve.mean[failing].tolist()
+    assert [row["bias_error"] for row in rows] == curve.mean_error[failing].tolist()
+    assert {row["tolerance"] for row in rows} == {curve.tolerance}
+    assert {(row["test"], row["by"], row["by_low"]) for row in rows} == {("nominal", None, None)}
+    units = dict(zip(table.columns, table.units, strict=True))
+    assert (units["z_low"], units["bias"], units["by_low"]) == ("GeV", "GeV", "")

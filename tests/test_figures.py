@@ -13,6 +13,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 
@@ -21,16 +22,20 @@ from calibrate.figures import (
     closure_figure,
     figures_for,
     joint_figure,
+    map_figure,
     png_bytes,
     pull_figure,
     resolution_figure,
     response_figure,
     save,
+    slices_figure,
     spectra_figure,
     training_figure,
 )
 from calibrate.figures.pull import deviations, gaussian_density
 from calibrate.figures.resolution import quoted_over_actual
+from calibrate.figures.response import core
+from calibrate.figures.slices import cell_text, slice_names
 from calibrate.figures.style import GREY, looks
 from calibrate.figures.training import distance
 from calibrate.records import (
@@ -38,7 +43,9 @@ from calibrate.records import (
     ClosureCurve,
     JointHistogram,
     PullHistogram,
+    ResolutionFit,
     ResponseHistogram,
+    SlicedClosure,
     SpectrumHistogram,
     TrainingCurve,
 )
@@ -102,6 +109,39 @@ def spectrum(sample: str, level: str, name: str = "mjj") -> SpectrumHistogram:
     edges = np.linspace(1000, 4000, 31)
     density = np.exp(-edges[:-1] / 400) / 40
     return SpectrumHistogram(sample, level, name, "GeV", edges, density, 0.1 * density, 0.0, 0.0)
+
+
+def with_modes(curve: ClosureCurve, mode: float = 1.002, probability: float = 0.5) -> ClosureCurve:
+    full = np.ones(curve.mean.size)
+    return replace(
+        curve, mode=mode * full, mode_error=0.002 * full, fit=0.03 * full, fit_error=0.001 * full,
+        fit_low=0.957 * full, fit_high=1.047 * full, fit_chi2=37 * full, fit_ndf=37 * full,
+        fit_probability=probability * full,
+    )  # fmt: skip
+
+
+def sliced(method: str = "gaussian_ansatz", by: str = "abs(eta_reco)") -> SlicedClosure:
+    """Four bins and three slices: one cell fails, one has few events, one is empty."""
+    mean = np.ones((3, 4))
+    mean[2, 1] = 1.05
+    n = np.full((3, 4), 1000.0)
+    n[0, 0], n[1, 3] = 100.0, 0.0
+    mean[1, 3] = np.nan
+    edges, full = np.array([20.0, 50, 100, 200, 900]), np.ones((3, 4))
+    return SlicedClosure(
+        method=method, test="nominal", z_name="pt_true", z_unit="GeV", relative=True,
+        tolerance=0.02, by=by, by_unit="", edges=edges, by_edges=np.array([0, 0.8, 1.3, 2.5]),
+        z_mean=0.5 * (edges[1:] + edges[:-1]) * full, n_effective=n, mean=mean,
+        mean_error=0.001 * full, std=0.1 * full, std_error=0.001 * full, iqr=0.09 * full,
+        iqr_error=0.001 * full,
+    )  # fmt: skip
+
+
+def terms(method: str = "gaussian_ansatz", chi2: float = 9.5) -> ResolutionFit:
+    return ResolutionFit(
+        method, "nominal", "mjj_true", "GeV", -1.234, 0.15, 1.0123, 0.012, 0.0412, 0.0011,
+        chi2, 9.0, 0.4 if chi2 < 20 else 1e-9, 1000.0, 4000.0,
+    )  # fmt: skip
 
 
 def found(axes: Axes, gid: str) -> list[Line2D]:
@@ -426,3 +466,171 @@ def test_before_and_after_on_all_samples_is_one_figure_per_calibrated_method() -
     assert set(shown) == {f"{level}:{test}" for level in levels for test in tests}
     np.testing.assert_array_equal(shown["calibrated:nominal"].get_data().values, records[2].density)
     assert not any(name.startswith("samples") for name in figures_for(records[:3]))
+
+
+def test_modes_stand_beside_mean_and_median_where_they_were_fitted() -> None:
+    curve = with_modes(closure())
+    mode = curve.mode.copy()
+    mode[0] = np.nan
+    upper, lower = panels(closure_figure([replace(curve, mode=mode)]))
+    heights_of_mode = heights(lower, "gaussian_ansatz:mode bias")
+    assert np.isnan(heights_of_mode[0])
+    np.testing.assert_allclose(heights_of_mode[1:], 0.002)
+    x = [found(lower, f"gaussian_ansatz:{kind} bias")[0].get_xdata() for kind in
+         ("mean", "median", "mode")]  # fmt: skip
+    assert (x[0] < x[1]).all()
+    assert (x[1] < x[2]).all()
+    assert "mode" in legend_texts(upper)
+    poor = panels(closure_figure([with_modes(closure(), probability=1e-5)]))[0]
+    assert "mode (6 of 6 fits poor)" in legend_texts(poor)
+    assert not any(text.startswith("mode") for text in legend_texts(
+        panels(closure_figure([closure()]))[0]))  # fmt: skip
+
+
+def test_points_of_one_bin_stay_in_it() -> None:
+    curves = [with_modes(closure(name)) for name in "abcde"]
+    _, lower = panels(closure_figure(curves))
+    edges = curves[0].edges
+    for line in lower.lines:
+        if str(line.get_gid()).endswith("bias"):
+            x = np.asarray(line.get_xdata())
+            assert ((x > edges[:-1]) & (x < edges[1:])).all()
+
+
+def test_lines_at_one_percent_stand_beside_another_tolerance() -> None:
+    wide = replace(closure(), tolerance=0.03)
+    upper, lower = panels(closure_figure([wide]))
+    for axes, reference in ((upper, 1.0), (lower, 0.0)):
+        lines = sorted(line.get_ydata()[0] for line in found(axes, "guide"))
+        np.testing.assert_allclose(lines, [reference - 0.01, reference + 0.01])
+    assert {"tolerance ±3 %", "±1 %"} <= set(legend_texts(upper))
+    for other in (closure(), additive(wide)):
+        upper, lower = panels(closure_figure([other]))
+        assert not found(upper, "guide")
+        assert not found(lower, "guide")
+        assert "±1 %" not in legend_texts(upper)
+
+
+def test_the_core_of_a_response_is_drawn_in_its_window() -> None:
+    histogram = replace(
+        response("gaussian_ansatz"), n_effective=5000.0, mode=1.0, mode_error=0.0004, fit=0.03,
+        fit_low=0.955, fit_high=1.045, fit_inside=0.8664, fit_chi2=41.2, fit_ndf=37.0,
+        fit_probability=0.3,
+    )  # fmt: skip
+    (axes,) = response_figure([histogram]).axes
+    (line,) = found(axes, "gaussian_ansatz:core")
+    assert (line.get_xdata()[0], line.get_xdata()[-1]) == (0.955, 1.045)
+    u = 0.5 * (histogram.edges[1:] + histogram.edges[:-1])
+    np.testing.assert_allclose(core(histogram, u), histogram.density, rtol=1e-3)
+    (text,) = legend_texts(axes)
+    assert r"mode 1.00000 ± 0.00040 in [0.955, 1.045], $\chi^2$/ndf = 41/37" in text
+    assert "poor" not in text
+    poor = replace(histogram, fit_probability=1e-6)
+    assert "41/37 (poor fit)" in legend_texts(response_figure([poor]).axes[0])[0]
+    failed = replace(response("gaussian_ansatz"), n_effective=5000.0)
+    assert "mode: no fit converged" in legend_texts(response_figure([failed]).axes[0])[0]
+
+
+def test_the_terms_of_the_resolution_stand_in_the_legend() -> None:
+    fit = terms()
+    figure = resolution_figure([closure()], fits=[fit])
+    png_bytes(figure)
+    upper, _ = panels(figure)
+    (line,) = found(upper, "gaussian_ansatz:nsc")
+    z = np.asarray(line.get_xdata())
+    assert (z[0], z[-1]) == pytest.approx((fit.low, fit.high))
+    expected = np.sqrt(-(1.234**2) / z**2 + 1.0123**2 / z + 0.0412**2)
+    np.testing.assert_allclose(line.get_ydata(), expected)
+    (second,) = [a for a in upper.artists if isinstance(a, Legend)]
+    text = second.get_texts()[0].get_text()
+    assert text == (
+        r"N = -1.23 ± 0.15 GeV, S = 1.012 ± 0.012 GeV$^{1/2}$, C = 0.0412 ± 0.0011, "
+        r"$\chi^2$/ndf = 9.5/9"
+    )
+    bottom, top = second.get_window_extent().y0, closure().std.max()
+    assert upper.transData.transform((2000.0, top))[1] < bottom
+    poor = resolution_figure([closure()], fits=[terms(chi2=900.0)]).axes[1]
+    (second,) = [a for a in poor.artists if isinstance(a, Legend)]
+    assert second.get_texts()[0].get_text().endswith("900/9 (poor fit)")
+
+
+def test_slices_are_curves_of_one_method() -> None:
+    curve = sliced()
+    upper, lower = panels(slices_figure(curve))
+    np.testing.assert_allclose(heights(upper, "slice 2"), curve.mean[2] - 1)
+    np.testing.assert_allclose(heights(lower, "slice 0"), 0.09)
+    assert found(upper, "slice 0:faint")[0].get_xdata().size == 1
+    names = [
+        rf"{a} $\leq$ |$\eta$| < {b}" for a, b in (("0", "0.8"), ("0.8", "1.3"), ("1.3", "2.5"))
+    ]
+    assert slice_names(curve) == names
+    assert set(names) < set(legend_texts(upper))
+    assert len(found(upper, "guide")) == 2
+    assert lower.get_xlabel() == "True $p_{T}$ [GeV]"
+
+
+def test_a_map_has_numbers_hatches_and_holes() -> None:
+    curve = sliced()
+    figure = map_figure(curve)
+    axes, bar = figure.axes
+    (mesh,) = axes.collections
+    shown = np.ma.filled(np.ma.asarray(mesh.get_array(), dtype=float), np.nan).reshape(3, 4)
+    expected = 100 * (curve.mean - 1)
+    expected[0, 0] = np.nan  # few events
+    np.testing.assert_allclose(shown, expected)
+    assert mesh.norm.vmin == -mesh.norm.vmax
+    assert [p.get_gid() for p in axes.patches if p.get_hatch()] == ["fails 2 1"]
+    texts = [text.get_text() for text in axes.texts]
+    assert "+5.00\n±0.10" in texts
+    assert sum("±" in text for text in texts) == 10
+    assert axes.get_ylabel() == r"Reconstructed |$\eta$|"
+    assert bar.get_ylabel() == "Bias [%]"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "fails (tolerance ±2 %)", "below 200 effective events"
+    ]  # fmt: skip
+    assert png_bytes(figure).startswith(b"\x89PNG")
+
+
+def test_numbers_in_cells_follow_their_error() -> None:
+    assert cell_text(0.6312, 0.22) == "+0.63\n±0.22"
+    assert cell_text(-12.3, 1.4) == "-12.3\n±1.4"
+    assert cell_text(1e-5, 1e-6) == "+0.000\n±0.000"
+
+
+def test_slices_of_nothing_are_drawn() -> None:
+    nothing = np.full((3, 4), np.nan)
+    names = ("z_mean", "mean", "mean_error", "std", "std_error", "iqr", "iqr_error")
+    empty = replace(sliced(), n_effective=np.zeros((3, 4)), **dict.fromkeys(names, nothing))
+    for draw in (slices_figure, map_figure):
+        assert png_bytes(draw(empty)).startswith(b"\x89PNG")
+    many = replace(sliced(by="a$b"), relative=False, z_unit="$")
+    for draw in (slices_figure, map_figure):
+        assert png_bytes(draw(many)).startswith(b"\x89PNG")
+
+
+def test_the_studied_method_alone_is_drawn_in_slices() -> None:
+    records = [sliced("none"), sliced("mse"), sliced("gaussian_ansatz"),
+               sliced("gaussian_ansatz", "npv")]  # fmt: skip
+    drawn = figures_for(records, ("gaussian_ansatz", "none", "mse"))
+    assert set(drawn) == {
+        "closure_nominal_by_abs_eta_reco", "map_nominal_abs_eta_reco",
+        "closure_nominal_by_npv", "map_nominal_npv",
+    }  # fmt: skip
+    head = [text.get_text() for text in panels(drawn["closure_nominal_by_npv"])[0].texts]
+    assert "gaussian_ansatz, test sample: nominal" in head
+
+
+def test_light_ticks_stand_where_the_ticks_stood() -> None:
+    figure = closure_figure([closure()])
+    places = [(axes.xaxis.get_majorticklocs(), axes.get_ylim()) for axes in figure.axes]
+    png_bytes(figure)
+    for axes, (major, limits) in zip(figure.axes, places, strict=True):
+        marks = found(axes, "ticks")
+        assert len(marks) == 8
+        low, high = axes.get_xlim()
+        inside = major[(major >= low) & (major <= high)]
+        np.testing.assert_allclose(marks[0].get_xdata(), inside)
+        assert axes.get_ylim() == limits
+        assert not any(tick.tick1line.get_visible() for tick in axes.xaxis.get_major_ticks())
+    png_bytes(figure)
+    assert all(len(found(axes, "ticks")) == 8 for axes in figure.axes)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from calibrate.records import ClosureCurve, FitSummary, Outcome, Quantity, Table
+from calibrate.records import ClosureCurve, FitSummary, Outcome, Quantity, SlicedClosure, Table
 from calibrate.report.captions import caption
 from calibrate.report.html import render
 from calibrate.report.tables import printed
@@ -230,3 +230,62 @@ def test_captions_say_what_u_is(outcome: Outcome) -> None:
     assert "±0.5 GeV" in text
     assert "closed form" in text
     assert caption("something_new") == ("something new", "")
+
+
+def by_eta(method: str) -> SlicedClosure:
+    mean = np.array([[1.0, 1.03], [1.0, 1.0]])
+    full = np.ones((2, 2))
+    return SlicedClosure(
+        method=method, test="nominal", z_name="pt", z_unit="GeV", relative=True, tolerance=0.01,
+        by="abs(eta)", by_unit="", edges=np.array([20.0, 50.0, 100.0]),
+        by_edges=np.array([0.0, 1.3, 2.5]), z_mean=50 * full, n_effective=900 * full, mean=mean,
+        mean_error=0.001 * full, std=0.1 * full, std_error=full, iqr=0.1 * full, iqr_error=full,
+    )  # fmt: skip
+
+
+def test_failing_bins_stand_after_the_verdicts(outcome: Outcome) -> None:
+    text = render(outcome, {})
+    page = Page(text)
+    assert "Failing bins" in page.texts["h2"]
+    assert text.index("mse does not close") < text.index("Failing bins") < text.index("Key numbers")
+    cells = page.texts["td"]
+    place = cells.index("mjj 1000-1500 GeV")
+    assert cells[place - 1 : place + 3] == [
+        "nominal", "mjj 1000-1500 GeV", "+5.00 ± 0.10 %", "±1 %"
+    ]  # fmt: skip
+    assert "mse: 1 failing bin" in page.texts["summary"]
+
+
+def test_failing_cells_name_their_slice(outcome: Outcome) -> None:
+    found = replace(outcome, records=(*outcome.records, by_eta("gaussian_ansatz")))
+    cells = Page(render(found, {})).texts["td"]
+    place = cells.index("pt 50-100 GeV")
+    assert cells[place + 1 : place + 4] == ["abs(eta) 0-1.3", "+3.00 ± 0.10 %", "±1 %"]
+
+
+def test_a_page_without_failing_bins_has_no_such_table(outcome: Outcome) -> None:
+    good = replace(outcome, records=outcome.records[:1])
+    assert "Failing bins" not in render(good, {})
+
+
+def test_fit_columns_have_headings_of_their_own() -> None:
+    columns = ("mode", "mode_error", "fit_low", "fit_high", "fit_chi2_per_ndf", "fit_state")
+    table = printed(Table(columns, ("", "", "", "", "", ""), ((1.0, 0.01, 0.9, 1.1, 1.2, "poor"),)))
+    assert table.heads == ("mode", "fit range", "χ²/ndf of the fit", "fit state")
+    assert [cell.text for cell in table.rows[0]] == ["1.000 ± 0.010", "0.9-1.1", "1.2", "poor"]
+
+
+def test_captions_of_slices_name_column_and_method() -> None:
+    title, text = caption("closure_nominal_by_abs_eta", [by_eta("mse")])
+    assert title == "Closure on nominal by abs(eta)"
+    assert "mse" in text
+    title, text = caption("map_nominal_abs_eta", [by_eta("mse")])
+    assert title == "Map of the bias on nominal by abs(eta)"
+    assert "Hatched: fails" in text
+    images = Page(render_of(by_eta("mse"))).attributes("figure")
+    assert [image.get("class") for image in images] == [None, "wide"]
+
+
+def render_of(record: SlicedClosure) -> str:
+    bare = Outcome(("mse",), {"mse": {}}, {"mse": {}}, (record,), {}, (), (), {}, "")
+    return render(bare, {"closure_nominal_by_abs_eta": PNG, "map_nominal_abs_eta": PNG})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from calibrate.errors import DataError
 from calibrate.sample import Groups
@@ -14,6 +14,7 @@ from calibrate.statistics import (
     Poisson,
     bin_index,
     bootstrap_ratios,
+    core_goodness,
     equal_statistics_edges,
     summarise,
     weighted_covariance,
@@ -22,7 +23,8 @@ from calibrate.statistics import (
     weighted_std,
 )
 from calibrate.statistics.bootstrap import TABLE
-from calibrate.statistics.mode import truncated_gaussian_mode
+from calibrate.statistics.mode import truncated_gaussian_modes
+from calibrate.statistics.nsc import fit_noise_stochastic_constant
 from calibrate.statistics.prefix import SortedPowers
 
 SEED = np.random.SeedSequence(7)
@@ -135,8 +137,9 @@ def test_an_empty_bin_is_not_a_number():
 
 def mode_of(u: np.ndarray) -> tuple[float, float, bool]:
     u = np.sort(u)
-    fit = truncated_gaussian_mode(SortedPowers.of(u, np.ones(u.size)).sums(), 0.2, 1.5)
-    return fit.mode, fit.width, fit.converged
+    sums, guess = SortedPowers.of(u, np.ones(u.size)).sums(), np.array([[0.2], [1.5]])
+    fit = truncated_gaussian_modes(sums, np.array([0, u.size]), guess[:1], guess[1:])
+    return fit.mode.item(), fit.width.item(), fit.converged.item()
 
 
 def test_the_mode_fit_finds_a_gaussian_core_under_a_tail():
@@ -208,13 +211,217 @@ def test_bootstrap_ratios_are_weighted_means():
 @settings(deadline=None, max_examples=40)
 def test_block_sums_equal_running_sums(seed: int, n: int):
     rng = np.random.default_rng(seed)
-    values, w, counts = np.sort(rng.normal(size=n)), rng.random(n), rng.integers(0, 3, n) * 1.0
+    values, w = np.sort(rng.normal(size=n)), rng.random(n)
+    counts = rng.integers(0, 3, (n, 2)).astype(np.uint8)
     sums = SortedPowers.of(values, w).sums(counts)
-    slow = np.cumsum(np.stack([w, w * values, w * values**2]) * counts, axis=1)
-    slow = np.pad(slow, ((0, 0), (1, 0)))
+    powers = np.stack([w, w * values, w * values**2])
+    slow = np.pad(np.cumsum(powers[..., None] * counts, axis=1), ((0, 0), (1, 0), (0, 0)))
     rows = np.arange(n + 1)
     np.testing.assert_allclose(sums.before(rows), slow, atol=1e-12)
-    target = rng.random(5) * slow[0, -1]
-    np.testing.assert_array_equal(sums.row_reaching(target), np.searchsorted(slow[0, 1:], target))
-    inside = (values >= -0.5) & (values < 0.5)
-    np.testing.assert_allclose(sums.window(-0.5, 0.5)[1], np.sum((w * counts)[inside]), atol=1e-12)
+    replica = rng.integers(0, 2, n + 1)
+    np.testing.assert_allclose(sums.at(rows, replica), slow[:, rows, replica], atol=1e-12)
+    target = rng.random((5, 2)) * slow[0, -1]
+    found = sums.row_reaching(target)
+    for r in range(2):
+        np.testing.assert_array_equal(found[:, r], np.searchsorted(slow[0, 1:, r], target[:, r]))
+
+
+# Cores per bin, their errors and their χ²
+
+
+def likelihood_core(u: np.ndarray) -> tuple[float, float]:
+    """Slow twin: the truncated normal of largest likelihood in a window that follows it."""
+    mode, width = float(np.median(u)), float(np.std(u))
+    for _ in range(60):
+        low, high = mode - 1.5 * width, mode + 1.5 * width
+        inside = u[(u >= low) & (u < high)]
+
+        def cost(p: np.ndarray, inside=inside, low=low, high=high) -> float:
+            if p[1] <= 0:
+                return np.inf
+            area = np.diff(stats.norm.cdf([low, high], *p))[0]
+            return -np.mean(stats.norm.logpdf(inside, *p)) + np.log(area)
+
+        found = optimize.minimize(cost, [mode, width], method="Nelder-Mead",
+                                  options={"xatol": 1e-9, "fatol": 1e-14})  # fmt: skip
+        before, (mode, width) = (mode, width), found.x
+        if abs(mode - before[0]) + abs(width - before[1]) < 1e-8:
+            break
+    return mode, width
+
+
+def skewed(rng: np.random.Generator, n: int) -> np.ndarray:
+    """A Gaussian core with a tail to the left, as of a calorimeter response."""
+    return rng.normal(1.0, 0.1, n) - np.where(rng.random(n) < 0.2, rng.exponential(0.15, n), 0.0)
+
+
+def test_the_mode_of_each_bin_is_that_of_a_likelihood_fit():
+    rng = np.random.default_rng(20)
+    index = rng.integers(0, 3, 30_000)
+    u = skewed(rng, index.size) * (1 + 0.3 * index)
+    found = summarise(u, np.ones(u.size), index, 3, poisson(u.size, 10), mode=True)
+    for b in range(3):
+        mode, width = likelihood_core(u[index == b])
+        # both follow the events in their windows until they stand still: a few of them may differ
+        assert found.mode[b] == pytest.approx(mode, abs=0.2 * found.mode_error[b])
+        assert found.fit[b] == pytest.approx(width, abs=0.3 * found.fit_error[b])
+
+
+def test_the_modes_of_bins_together_are_those_of_each_bin_alone():
+    rng = np.random.default_rng(21)
+    u, w, index = skewed(rng, 9000), rng.random(9000), rng.integers(-1, 4, 9000)
+    found = summarise(u, w, index, 3, poisson(9000), mode=True)
+    for b in range(3):
+        alone = summarise(u, w, np.where(index == b, 0, 9), 1, poisson(9000), mode=True)
+        for name in FIELDS:
+            value, twin = getattr(found, name)[b], getattr(alone, name)[0]
+            assert value == pytest.approx(twin, rel=1e-3)
+            error = getattr(found, f"{name}_error")[b]
+            assert error == pytest.approx(getattr(alone, f"{name}_error")[0], rel=1e-2)
+
+
+def test_the_error_of_the_mode_is_its_spread_over_samples():
+    modes, errors = [], []
+    for seed in range(60):
+        u = np.random.default_rng(1000 + seed).normal(size=3000)
+        found = summarise(u, np.ones(3000), np.zeros(3000, int), 1, poisson(3000), mode=True)
+        modes.append(found.mode[0])
+        errors.append(found.mode_error[0])
+    assert np.mean(errors) == pytest.approx(np.std(modes), rel=0.3)
+
+
+def test_rows_that_are_known_to_be_sorted_give_the_same():
+    rng = np.random.default_rng(22)
+    u, index = rng.normal(size=900), rng.integers(-1, 4, 900)
+    one = summarise(u, np.ones(900), index, 3, poisson(900), mode=True)
+    rows = np.argsort(u, kind="stable")
+    other = summarise(u, np.ones(900), index, 3, poisson(900), mode=True, ascending=rows)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert weighted_quantile(u, np.ones(900), 0.3) == weighted_quantile(u, np.ones(900), 0.3, rows)
+
+
+def test_replicas_in_several_portions_are_the_same_replicas(monkeypatch: pytest.MonkeyPatch):
+    rng = np.random.default_rng(23)
+    u, group = rng.normal(size=700), np.arange(700) // 2
+    whole = summarise(u, np.ones(700), np.zeros(700, int), 1, poisson(700, group=group), mode=True)
+    monkeypatch.setattr("calibrate.statistics.bootstrap.LARGEST_DRAWN", 350 * 7)
+    monkeypatch.setattr("calibrate.statistics.bootstrap.LARGEST_KEPT", 0)
+    parts = poisson(700, group=group)
+    assert [counts.shape for counts in parts.counts()] == [(700, 7)] * 7 + [(700, 1)]
+    found = summarise(u, np.ones(700), np.zeros(700, int), 1, parts, mode=True)
+    for name in FIELDS:
+        error = f"{name}_error"
+        np.testing.assert_allclose(getattr(whole, error), getattr(found, error), rtol=1e-9)
+
+
+def goodness_of(u: np.ndarray, w: np.ndarray | None = None, group: np.ndarray | None = None):
+    w, groups = np.ones(u.size) if w is None else w, Groups.of(np.arange(u.size))
+    groups = groups if group is None else Groups.of(group)
+    zeros = np.zeros(u.size, int)
+    found = summarise(u, w, zeros, 1, Poisson(groups, 2, SEED), mode=True)
+    return core_goodness(u, w, zeros, found.mode, found.fit, groups), found
+
+
+def test_the_chi2_of_a_core_equals_its_slow_twin():
+    rng = np.random.default_rng(24)
+    u, w = skewed(rng, 5000), rng.random(5000)
+    found, core = goodness_of(u, w)
+    low, high = core.mode[0] - 1.5 * core.fit[0], core.mode[0] + 1.5 * core.fit[0]
+    bins = int(found.ndf[0]) + 3
+    counts, edges = np.histogram(u, np.linspace(low, high, bins + 1), weights=w)
+    squares, _ = np.histogram(u, edges, weights=w**2)
+    share = np.diff(stats.norm.cdf(edges, core.mode[0], core.fit[0]))
+    expected = counts.sum() * share / share.sum()
+    chi2 = np.sum((counts - expected) ** 2 / squares)
+    assert (found.low[0], found.high[0]) == (low, high)
+    assert found.chi2[0] == pytest.approx(chi2)
+    assert found.inside[0] == pytest.approx(counts.sum() / w.sum())
+    assert found.probability[0] == pytest.approx(stats.chi2.sf(chi2, bins - 3))
+
+
+@pytest.mark.parametrize("n", [250, 1000, 20_000])
+def test_a_gaussian_core_is_seldom_called_poor(n: int):
+    rng = np.random.default_rng(n)
+    found = [goodness_of(rng.normal(size=n))[0].probability[0] for _ in range(200)]
+    known = np.array(found)[np.isfinite(found)]
+    assert known.size > 190
+    assert np.mean(known < 1e-3) < 0.025
+    assert 0.3 < np.mean(known) < 0.7
+
+
+def test_a_core_that_is_no_gaussian_is_improbable():
+    rng = np.random.default_rng(25)
+    u = rng.exponential(size=20_000) * np.where(rng.random(20_000) < 0.5, 1.0, -1.0)
+    found, core = goodness_of(u)
+    assert core.mode[0] == pytest.approx(0.0, abs=0.1)
+    assert found.probability[0] < 1e-6
+
+
+def test_the_chi2_knows_groups_and_no_common_factor():
+    rng = np.random.default_rng(26)
+    u, double = rng.normal(size=2000), rng.random(2000) < 0.4
+    rows = np.repeat(np.arange(2000), 1 + double)
+    found = [
+        goodness_of(u, 1.0 + double)[0],
+        goodness_of(u, 1e-9 * (1.0 + double))[0],
+        goodness_of(u[rows], np.ones(rows.size), rows)[0],
+    ]
+    for other in found[1:]:
+        assert other.chi2[0] == pytest.approx(found[0].chi2[0], rel=1e-6)
+        assert other.ndf[0] == found[0].ndf[0]
+
+
+def test_no_fit_has_no_chi2():
+    unknown = np.array([np.nan, 0.0])
+    found = core_goodness(
+        np.zeros(50), np.ones(50), np.zeros(50, int), unknown, unknown + 1, Groups.of(np.arange(50))
+    )
+    assert np.isnan([found.chi2[0], found.ndf[0], found.probability[0], found.low[0]]).all()
+
+
+# Noise, stochastic and constant term
+
+
+def resolution_at(pt: np.ndarray, noise: float, stochastic: float, constant: float) -> np.ndarray:
+    return np.sqrt(noise * abs(noise) / pt**2 + stochastic**2 / pt + constant**2)
+
+
+@pytest.mark.parametrize("terms", [(5.0, 1.0, 0.05), (-3.0, 0.8, 0.04), (8.0, 0.6, 0.02)])
+def test_the_terms_of_the_resolution_are_found_again(terms: tuple[float, float, float]):
+    pt = np.geomspace(15, 1500, 12)
+    exact = resolution_at(pt, *terms)
+    found = fit_noise_stochastic_constant(pt, exact, 0.01 * exact)
+    np.testing.assert_allclose(found.terms, terms, rtol=1e-4)
+    pulls = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        measured = exact * (1 + 0.01 * rng.normal(size=12))
+        found = fit_noise_stochastic_constant(pt, measured, 0.01 * exact)
+        pulls.append((found.terms - terms) / found.errors)
+    assert found.ndf == 9
+    np.testing.assert_allclose(np.mean(pulls, axis=0), 0.0, atol=0.5)
+    np.testing.assert_allclose(np.std(pulls, axis=0), 1.0, atol=0.35)
+
+
+def test_a_term_that_is_not_there_is_compatible_with_zero():
+    pt = np.geomspace(20, 2000, 10)
+    exact = resolution_at(pt, 0.0, 1.0, 0.0)
+    compatible = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        measured = exact * (1 + 0.02 * rng.normal(size=10))
+        found = fit_noise_stochastic_constant(pt, measured, 0.02 * exact)
+        assert np.isfinite(found.errors).all()
+        of_squares = np.maximum(2 * np.abs(found.terms) * found.errors, found.errors**2)
+        compatible.append(found.terms[[0, 2]] ** 2 < 2 * of_squares[[0, 2]])
+    assert (np.mean(compatible, axis=0) > 0.85).all()
+
+
+def test_the_unit_of_pt_changes_the_terms_as_it_should():
+    pt = np.geomspace(20, 2000, 10)
+    sigma = resolution_at(pt, 4.0, 1.0, 0.03)
+    one = fit_noise_stochastic_constant(pt, sigma, 0.01 * sigma)
+    other = fit_noise_stochastic_constant(1000 * pt, sigma, 0.01 * sigma)
+    np.testing.assert_allclose(other.terms, one.terms * [1000, 1000**0.5, 1], rtol=1e-5)
+    np.testing.assert_allclose(other.errors, one.errors * [1000, 1000**0.5, 1], rtol=1e-4)

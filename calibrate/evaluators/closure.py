@@ -20,9 +20,12 @@ from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration, Refit
 from calibrate.evaluators.histograms import response_edges
 from calibrate.evaluators.residuals import Residual, residuals
-from calibrate.evaluators.view import Binning, Scalars, View
-from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, Findings, Record, Table
-from calibrate.sample import FloatArray, Sample
+from calibrate.evaluators.resolution import is_transverse_momentum, term_table
+from calibrate.evaluators.slices import Sliced, Slicing, sliced_table, slicings
+from calibrate.evaluators.tables import closure_table, failing_table
+from calibrate.evaluators.view import Answer, Binning, Scalars, View
+from calibrate.records import MINIMUM_EFFECTIVE, Findings, Record, Table
+from calibrate.sample import Column, FloatArray, Sample
 from calibrate.statistics import Poisson, equal_statistics_edges, weighted_std
 from calibrate.task import RegressionTask
 
@@ -37,13 +40,21 @@ class Closure:
     `bins` with equal effective statistics each (at least 200 effective events), or the given
     `edges` [unit of z]. `replicas` of the bootstrap. A bin fails if its bias exceeds `tolerance`
     by more than two errors: 0.01 of z where z is positive by nature, else 0.1 of the width of
-    the training spectrum. Raises ConfigurationError for values out of range.
+    the training spectrum.
+
+    `by` maps any column of the test samples (or its absolute value, `abs(eta)`) to edges or to a
+    number of slices: the same in bins of z × slices. `nsc` fits the resolution as a function of
+    a transverse momentum: None where the truth is one by its name.
+    Raises ConfigurationError for values out of range; `check` and the call DataError for a
+    column that a test sample does not have.
     """
 
     bins: int = 12
     edges: Sequence[float] | None = None
     replicas: int = 100
     tolerance: float | None = None
+    by: Mapping[str, int | Sequence[float]] | None = None
+    nsc: bool | None = None
 
     def __post_init__(self) -> None:
         positive_integer("evaluator.closure.bins", self.bins)
@@ -58,29 +69,51 @@ class Closure:
                 finite_number("each of evaluator.closure.edges", edge)
             if len(edges) < 2 or not np.all(np.diff(edges) > 0):
                 raise ConfigurationError(f"evaluator.closure.edges must rise, got {edges}")
+        if self.nsc not in (None, True, False):
+            raise ConfigurationError(
+                f"evaluator.closure.nsc must be true, false or null (by the truth's name), got "
+                f"{self.nsc!r}"
+            )
+        self.slicings()
+
+    def slicings(self) -> tuple[Slicing, ...]:
+        """What `by` asks for."""
+        return slicings("evaluator.closure.by", {} if self.by is None else self.by)
+
+    def check(self, task: RegressionTask) -> None:
+        """Whether this can be asked of a task, before anything is fitted.
+
+        Raises DataError for a column of `by` that a test sample does not have, ConfigurationError
+        for nsc=true where no truth is positive by nature.
+        """
+        for sample in task.tests.values():
+            for slicing in self.slicings():
+                slicing.values(sample)
+        columns = task.train.z_columns
+        if self.nsc and not any(column.positive for column in columns):
+            names = ", ".join(column.name for column in columns)
+            raise ConfigurationError(
+                f"evaluator.closure.nsc=true needs a truth that is positive by nature, such as a "
+                f"transverse momentum: {names} is not"
+            )
 
     def __call__(
         self, fits: Mapping[str, Calibration], task: RegressionTask, refit: Refit, context: Context
     ) -> Findings:
         """Evaluate all fits on all test samples of the task."""
-        scalars: dict[str, Scalars] = {method: {} for method in fits}
-        tables: dict[str, dict[str, Table]] = {method: {} for method in fits}
-        records: list[Record] = []
-        warnings: list[str] = []
+        self.check(task)
         views = [
             view
             for name, sample in task.tests.items()
             for view in self._views(fits, task, name, sample, context)
         ]
+        answers: dict[str, list[Answer]] = {method: [] for method in fits}
         track = context.progress.track("closure", len(views))
         with track as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
             for view, answer in zip(views, pool.map(View.answer, views), strict=True):
-                scalars[view.method] |= answer.scalars
-                tables[view.method][f"closure/{view.residual.label}"] = table(answer.curve)
-                records += [answer.curve, *answer.histograms]
-                warnings += answer.warnings
+                answers[view.method].append(answer)
                 advance(1)
-        return Findings(scalars, tables, tuple(records), tuple(dict.fromkeys(warnings)))
+        return _findings(answers)
 
     def _views(
         self,
@@ -93,10 +126,11 @@ class Closure:
         poisson = Poisson(sample.groups, self.replicas, context.sequence("bootstrap", test))
         poisson.draws()
         found = list(residuals(fits, test, sample))
+        slices = tuple(Sliced.of(slicing, sample) for slicing in self.slicings())
         binning = {}
         for _, residual in found:
             if residual.label not in binning:
-                alike = [r.u for _, r in found if r.label == residual.label]
+                alike = [r for _, r in found if r.label == residual.label]
                 edges, tolerance = self._edges(residual.z, sample), self._tolerance(task, residual)
                 binning[residual.label] = Binning(edges, response_edges(alike, sample.w), tolerance)
         return [
@@ -107,9 +141,16 @@ class Closure:
                 binning[residual.label],
                 poisson,
                 task.closed_forms.get(fits[method].closed_form),
+                slices,
+                self._nsc(residual.column),
             )
             for method, residual in found
         ]
+
+    def _nsc(self, column: Column) -> bool:
+        if self.nsc is None:
+            return is_transverse_momentum(column)
+        return self.nsc and column.positive
 
     def _edges(self, z: FloatArray, sample: Sample) -> FloatArray:
         if self.edges is not None:
@@ -126,17 +167,33 @@ class Closure:
         return float(f"{TOLERANCE_IN_SIGMA * width:.1g}")
 
 
-def table(curve: ClosureCurve) -> Table:
-    """A closure curve as a table, one row per bin, with its state."""
-    u = "" if curve.relative else curve.z_unit
-    quantities = ("mean", "median", "std", "iqr", "sigma")
-    columns = ["z_low", "z_high", "n_effective"]
-    columns += [name for q in quantities for name in (q, f"{q}_error")]
-    arrays = [curve.edges[:-1], curve.edges[1:]]
-    arrays += [np.asarray(getattr(curve, name)) for name in columns[2:]]
-    rows = [
-        (*(float(v) if np.isfinite(v) else None for v in row), state)
-        for row, state in zip(zip(*arrays, strict=True), curve.states, strict=True)
-    ]
-    units = (curve.z_unit, curve.z_unit, "", *[u] * (len(columns) - 3), "")
-    return Table((*columns, "state"), units, tuple(rows))
+def _findings(answers: Mapping[str, Sequence[Answer]]) -> Findings:
+    """All answers by method: scalars and tables by name; records and warnings by test sample."""
+    scalars: dict[str, Scalars] = {method: {} for method in answers}
+    tables = {method: _tables(found) for method, found in answers.items()}
+    records: list[Record] = []
+    warnings: list[str] = []
+    for method, found in answers.items():
+        for answer in found:
+            scalars[method] |= answer.scalars
+    for answer in (each for row in zip(*answers.values(), strict=True) for each in row):
+        fit = [answer.resolution] if answer.resolution else []
+        records += [answer.curve, *answer.sliced, *fit, *answer.histograms]
+        warnings += answer.warnings
+    return Findings(scalars, tables, tuple(records), tuple(dict.fromkeys(warnings)))
+
+
+def _tables(answers: Sequence[Answer]) -> dict[str, Table]:
+    tables: dict[str, Table] = {}
+    failing = failing_table(
+        [answer.curve for answer in answers], [s for answer in answers for s in answer.sliced]
+    )
+    if failing:
+        tables["closure/failing"] = failing
+    for answer in answers:
+        name = f"closure/{answer.curve.test}"
+        tables[name] = closure_table(answer.curve)
+        tables |= {f"{name}/by_{s.by}": sliced_table(s) for s in answer.sliced}
+        if answer.resolution:
+            tables[f"resolution/{answer.curve.test}/terms"] = term_table(answer.resolution)
+    return tables

@@ -11,7 +11,10 @@ from calibrate.evaluators.residuals import Residual
 from calibrate.records import PullHistogram, ResponseHistogram
 from calibrate.sample import FloatArray, Sample
 from calibrate.statistics import (
+    Summary,
     bin_index,
+    binned_sum,
+    core_goodness,
     grouped_squares,
     weighted_mean,
     weighted_quantile,
@@ -40,28 +43,30 @@ def density(values: FloatArray, sample: Sample, edges: FloatArray) -> Density:
     """
     w = sample.w
     total, width = float(np.sum(w)), np.diff(edges)
-    counts, _ = np.histogram(values, edges, weights=w)
-    squares = grouped_squares(w, bin_index(values, edges), width.size, sample.groups)
-    below, above = (float(np.sum(w[m]) / total) for m in (values < edges[0], values > edges[-1]))
+    index = bin_index(values, edges)
+    counts = binned_sum(w, index, width.size)
+    squares = grouped_squares(w, index, width.size, sample.groups)
+    below, above = (float(np.sum(w[m]) / total) for m in (index < 0, index >= width.size))
     return Density(counts / total / width, np.sqrt(squares) / total / width, below, above)
 
 
-def response_edges(arrays: Sequence[FloatArray], w: FloatArray) -> FloatArray:
+def response_edges(residuals: Sequence[Residual], w: FloatArray) -> FloatArray:
     """Common edges for the responses of several methods: what holds 99.6 % of each."""
     weights = np.maximum(w, 0.0)
-    limits = [weighted_quantile(u, weights, SHOWN) for u in arrays]
+    limits = [weighted_quantile(r.u, weights, SHOWN, r.ascending) for r in residuals]
     low, high = min(q[0] for q in limits), max(q[1] for q in limits)
     return np.linspace(low, high if high > low else low + 1.0, RESPONSE_BINS + 1)
 
 
 def response_histogram(
-    method: str, residual: Residual, sample: Sample, edges: FloatArray
+    method: str, residual: Residual, sample: Sample, edges: FloatArray, whole: Summary
 ) -> ResponseHistogram:
-    """The distribution of u over a test sample."""
+    """The distribution of u over a test sample, and its core, as `whole` has it fitted."""
     w, u, found = sample.w, residual.u, density(residual.u, sample, edges)
-    low, high = weighted_quantile(u, np.maximum(w, 0.0), [0.1587, 0.8413])
+    low, high = weighted_quantile(u, np.maximum(w, 0.0), [0.1587, 0.8413], residual.ascending)
     mean = float(weighted_mean(u, w))
     deviations = np.bincount(sample.groups.row, w * (u - mean))
+    core = core_goodness(u, w, np.zeros(u.size, int), whole.mode, whole.fit, sample.groups)
     return ResponseHistogram(
         method=method,
         test=residual.label,
@@ -76,6 +81,16 @@ def response_histogram(
         mean=mean,
         mean_error=float(np.sqrt(np.sum(deviations**2)) / np.sum(w)),
         iqr=float(high - low) / 2,
+        n_effective=float(sample.effective_size),
+        mode=float(whole.mode[0]),
+        mode_error=float(whole.mode_error[0]),
+        fit=float(whole.fit[0]),
+        fit_low=float(core.low[0]),
+        fit_high=float(core.high[0]),
+        fit_inside=float(core.inside[0]),
+        fit_chi2=float(core.chi2[0]),
+        fit_ndf=float(core.ndf[0]),
+        fit_probability=float(core.probability[0]),
     )
 
 

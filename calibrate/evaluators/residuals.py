@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from calibrate.estimate import Calibration, Estimate
-from calibrate.sample import BoolArray, Column, FloatArray, Sample
+from calibrate.sample import BoolArray, Column, FloatArray, Groups, IntArray, Sample
+from calibrate.statistics import binned_sum, grouped_squares
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,15 @@ class Residual:
     sigma: FloatArray | None
     inside: BoolArray
 
-    @property
+    @cached_property
     def u(self) -> FloatArray:
         """Response or difference."""
         return self.estimate / self.z if self.column.positive else self.estimate - self.z
+
+    @cached_property
+    def ascending(self) -> IntArray:
+        """The rows in the order of u."""
+        return np.argsort(self.u)
 
     @property
     def reference(self) -> float:
@@ -61,3 +68,16 @@ def _residual(
     sigma = None if estimate.sigma is None else np.asarray(estimate.sigma[:, component])
     z, guess = sample.z[:, component], estimate.z[:, component]
     return Residual(label, column, component, z, guess, sigma, estimate.inside)
+
+
+def binned_mean(values: FloatArray, w: FloatArray, index: IntArray, bins: int) -> FloatArray:
+    """Weighted mean of values (n,) in the bins that `index` (n,) names, (n_b,); NaN if empty."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(binned_sum(w * values, index, bins) / binned_sum(w, index, bins))
+
+
+def effective_events(w: FloatArray, index: IntArray, bins: int, groups: Groups) -> FloatArray:
+    """(ΣW)²/ΣW² in the bins that `index` (n,) names, (n_b,), W the weight of a group in a bin."""
+    w = w / np.max(np.abs(w))
+    squares = grouped_squares(w, index, bins, groups)
+    return np.asarray(binned_sum(w, index, bins) ** 2 / np.where(squares > 0, squares, 1.0))

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from calibrate.evaluators.histograms import pull_histogram, response_histogram
-from calibrate.evaluators.residuals import Residual
-from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, Quantity, Record
+from calibrate.evaluators.residuals import Residual, binned_mean, effective_events
+from calibrate.evaluators.resolution import resolution_fit, term_scalars
+from calibrate.evaluators.slices import Sliced, failing_cells, sliced_closure
+from calibrate.records import (
+    MINIMUM_EFFECTIVE,
+    ClosureCurve,
+    Quantity,
+    Record,
+    ResolutionFit,
+    SlicedClosure,
+)
 from calibrate.sample import FloatArray, IntArray, Sample
 from calibrate.statistics import (
     Poisson,
     Summary,
     bin_index,
-    binned_sum,
     bootstrap_ratios,
-    grouped_squares,
+    core_goodness,
     summarise,
 )
 from calibrate.task import ClosedForm
@@ -42,6 +50,8 @@ class Answer(NamedTuple):
     """What one view contributes to the findings."""
 
     curve: ClosureCurve
+    sliced: list[SlicedClosure]
+    resolution: ResolutionFit | None
     scalars: Scalars
     histograms: list[Record]
     warnings: list[str]
@@ -57,23 +67,43 @@ class View:
     binning: Binning
     poisson: Poisson
     closed_form: ClosedForm | None
+    slices: tuple[Sliced, ...] = ()
+    nsc: bool = False
 
     @cached_property
     def index(self) -> IntArray:
         """The bin of each event."""
         return bin_index(self.residual.z, self.binning.z_edges)
 
+    @cached_property
+    def whole(self) -> Summary:
+        """Statistics of u over the whole sample."""
+        r, w = self.residual, self.sample.w
+        zeros = np.zeros(len(w), np.int64)
+        return summarise(r.u, w, zeros, 1, self.poisson, mode=True, ascending=r.ascending)
+
     def answer(self) -> Answer:
         """Everything this view contributes; numpy leaves other threads room to work."""
-        curve = self.curve()
-        return Answer(curve, self.scalars(curve), self.histograms(), self.warnings(curve))
+        curve, sliced = self.curve(), self.sliced()
+        fit, reason = resolution_fit(curve) if self.nsc else (None, None)
+        scalars = self.scalars(curve) | (term_scalars(fit) if fit else {})
+        warnings = [*self.warnings(curve), reason, *map(failing_cells, sliced)]
+        told = [text for text in warnings if text]
+        return Answer(curve, sliced, fit, scalars, self.histograms(), told)
+
+    def sliced(self) -> list[SlicedClosure]:
+        """Statistics in bins of z × slices of other columns."""
+        edges, tolerance = self.binning.z_edges, self.binning.tolerance
+        about = (self.method, self.residual, self.sample)
+        return [sliced_closure(*about, s, edges, tolerance, self.poisson) for s in self.slices]
 
     def curve(self) -> ClosureCurve:
         """Statistics in bins of z."""
         bins = self.binning.z_edges.size - 1
         index, w, r = self.index, self.sample.w, self.residual
-        found = summarise(r.u, w, index, bins, self.poisson)
-        z_mean = _binned_mean(r.z, w, index, bins)
+        found = summarise(r.u, w, index, bins, self.poisson, mode=True, ascending=r.ascending)
+        core = core_goodness(r.u, w, index, found.mode, found.fit, self.sample.groups)
+        z_mean = binned_mean(r.z, w, index, bins)
         sigma, sigma_error = self._quoted(index, bins)
         exact = self.closed_form
         unknown = np.full(bins, np.nan)
@@ -86,15 +116,13 @@ class View:
             tolerance=self.binning.tolerance,
             edges=self.binning.z_edges,
             z_mean=z_mean,
-            n_effective=self._effective(index, bins),
-            mean=found.mean,
-            mean_error=found.mean_error,
-            median=found.median,
-            median_error=found.median_error,
-            std=found.std,
-            std_error=found.std_error,
-            iqr=found.iqr,
-            iqr_error=found.iqr_error,
+            n_effective=effective_events(w, index, bins, self.sample.groups),
+            **{each.name: getattr(found, each.name) for each in fields(found)},
+            fit_low=core.low,
+            fit_high=core.high,
+            fit_chi2=core.chi2,
+            fit_ndf=core.ndf,
+            fit_probability=core.probability,
             sigma=sigma,
             sigma_error=sigma_error,
             exact_bias=unknown if exact is None else exact.bias(z_mean),
@@ -105,15 +133,15 @@ class View:
 
     def scalars(self, curve: ClosureCurve) -> Scalars:
         """The metrics of this test sample; those without a value are left out."""
-        r, w = self.residual, self.sample.w
-        whole = summarise(r.u, w, np.zeros(len(w), np.int64), 1, self.poisson, mode=True)
-        found = _locations(r, whole) | self._differences() | _bias_metrics(r, curve)
+        r = self.residual
+        found = _locations(r, self.whole) | self._differences() | _bias_metrics(r, curve)
         return {name: q for name, q in found.items() if np.isfinite(q.value)}
 
     def histograms(self) -> list[Record]:
         """The response, and the pulls where Σ(x) is quoted."""
         edges, sample = self.binning.u_edges, self.sample
-        found: list[Record] = [response_histogram(self.method, self.residual, sample, edges)]
+        response = response_histogram(self.method, self.residual, sample, edges, self.whole)
+        found: list[Record] = [response]
         if self.residual.sigma is not None:
             found.append(pull_histogram(self.method, self.residual, sample))
         return found
@@ -137,21 +165,15 @@ class View:
             )
         return found
 
-    def _effective(self, index: IntArray, bins: int) -> FloatArray:
-        w = self.sample.w / np.max(np.abs(self.sample.w))
-        total = binned_sum(w, index, bins)
-        squares = grouped_squares(w, index, bins, self.sample.groups)
-        return np.asarray(total**2 / np.where(squares > 0, squares, 1.0))
-
     def _quoted(self, index: IntArray, bins: int) -> tuple[FloatArray, FloatArray]:
         """Root mean square of the quoted Σ per bin (over z if relative), and its error."""
         if self.residual.sigma is None:
             return np.full(bins, np.nan), np.full(bins, np.nan)
         scale = self.residual.z if self.residual.column.positive else 1.0
         square, w = (self.residual.sigma / scale) ** 2, self.sample.w
-        mean = _binned_mean(square, w, index, bins)
-        variance = np.maximum(_binned_mean(square**2, w, index, bins) - mean**2, 0.0)
-        n_effective = np.maximum(self._effective(index, bins), 1.0)
+        mean = binned_mean(square, w, index, bins)
+        variance = np.maximum(binned_mean(square**2, w, index, bins) - mean**2, 0.0)
+        n_effective = np.maximum(effective_events(w, index, bins, self.sample.groups), 1.0)
         root = np.sqrt(mean)
         return root, np.sqrt(variance / n_effective) / (2 * root)
 
@@ -159,8 +181,8 @@ class View:
         """Σ(z) of the closed form, with the spread of its bias inside the bin added."""
         z, w = self.residual.z, self.sample.w
         bias, noise = form.bias(z), form.resolution(z)
-        mean = _binned_mean(bias, w, index, bins)
-        return np.sqrt(_binned_mean(noise**2 + bias**2, w, index, bins) - mean**2)
+        mean = binned_mean(bias, w, index, bins)
+        return np.sqrt(binned_mean(noise**2 + bias**2, w, index, bins) - mean**2)
 
     def _differences(self) -> Scalars:
         """Bias slope, pulls and coverage: functions of means, with errors from replicas."""
@@ -223,8 +245,3 @@ def _with_error(value: FloatArray, replicas: FloatArray, unit: str = "") -> Quan
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _binned_mean(values: FloatArray, w: FloatArray, index: IntArray, bins: int) -> FloatArray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(binned_sum(w * values, index, bins) / binned_sum(w, index, bins))

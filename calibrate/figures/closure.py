@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from calibrate.figures import marks
-from calibrate.figures.labels import deviation, deviation_unit, plain, with_unit
+from calibrate.figures.labels import deviation, deviation_unit, with_unit
 from calibrate.figures.layout import head, legend, ordinary_ticks, set_range, two_panels
 from calibrate.figures.style import DARK, Look, looks, styled
-from calibrate.records import ClosureCurve
+from calibrate.records import FITTED, POOR, ClosureCurve
 from calibrate.sample import FloatArray
 
 
@@ -24,9 +24,10 @@ def closure_figure(
 ) -> Figure:
     """Mean of u against true z for all methods on one test sample; below, the bias alone.
 
-    Above: all methods with the bins as horizontal bars. Below: mean (filled) and median (open)
-    minus the reference of the calibrated methods, so that biases of the size of the tolerance
-    (shaded) show; points outside are arrows at the edge. Dashed: the closed form where known.
+    Above: all methods with the bins as horizontal bars. Below: mean (filled), median (open) and
+    mode (half filled, where a core was fitted) minus the reference of the calibrated methods,
+    side by side, so that biases of the size of the tolerance (shaded) show; means outside are
+    arrows at the edge. Dashed: the closed form where known.
     """
     style = style or looks(curve.method for curve in curves)
     figure, upper, lower = two_panels()
@@ -35,13 +36,13 @@ def closure_figure(
     marks.truth_scale(lower, curves)
     head(upper, f"test sample: {curves[0].test}")
     entries = [marks.entry(curve.method, style[curve.method]) for curve in curves]
-    legend(upper, entries + _kinds(curves[0], dashed), columns=3)
+    legend(upper, entries + _kinds(_magnified(curves, style), dashed), columns=3)
     return figure
 
 
 def _means(axes: Axes, curves: Sequence[ClosureCurve], style: Mapping[str, Look]) -> bool:
     first = curves[0]
-    _guides(axes, first, first.reference)
+    marks.tolerance(axes, first.tolerance, first.reference, first.relative)
     known = []
     for curve in curves:
         look = style[curve.method]
@@ -55,51 +56,52 @@ def _means(axes: Axes, curves: Sequence[ClosureCurve], style: Mapping[str, Look]
     return any(known)
 
 
+def _magnified(curves: Sequence[ClosureCurve], style: Mapping[str, Look]) -> Sequence[ClosureCurve]:
+    """The curves of the lower panel: those of calibrated methods, if there are any."""
+    return [curve for curve in curves if style[curve.method].calibrated] or list(curves)
+
+
 def _biases(axes: Axes, curves: Sequence[ClosureCurve], style: Mapping[str, Look]) -> None:
     first = curves[0]
-    chosen = [c for c in curves if style[c.method].calibrated] or list(curves)
-    _guides(axes, first, 0.0)
+    chosen = _magnified(curves, style)
+    marks.tolerance(axes, first.tolerance, 0.0, first.relative)
     limit = _zoom(chosen)
     axes.set_ylim(-limit, limit)
     ordinary_ticks(axes.yaxis, (-limit, limit), bins=5)
     for turn, curve in enumerate(chosen):
-        look = style[curve.method]
-        place = marks.place(turn, len(chosen))
-        mean, median = curve.mean - curve.reference, curve.median - curve.reference
-        marks.points(
-            axes,
-            curve,
-            look,
-            median,
-            curve.median_error,
-            "median bias",
-            place=place + 1,
-            filled=False,
-        )
-        marks.points(axes, curve, look, mean, curve.mean_error, "mean bias", place=place)
-        marks.closed_form(axes, curve, look, curve.exact_bias)
-        _arrows(axes, curve, look, mean, limit, place)
+        _kinds_of_bias(axes, curve, style[curve.method], turn, len(chosen), limit)
     axes.set_ylabel(with_unit("Bias", deviation_unit(first)))
     if first.relative:
         axes.yaxis.set_major_formatter(lambda bias, _: f"{100 * bias:g} %")
 
 
-def _kinds(curve: ClosureCurve, dashed: bool) -> list[tuple[Artist, str]]:
-    grey = Look(DARK, "o", 0)
-    unit = f" {plain(curve.z_unit)}" if curve.z_unit else ""
-    size = f"{100 * curve.tolerance:.3g} %" if curve.relative else f"{curve.tolerance:.3g}{unit}"
-    kinds = [
-        marks.entry("", grey, "mean"),
-        marks.entry("", grey, "median", filled=False),
-        marks.band_entry(f"tolerance ±{size}"),
+def _kinds_of_bias(
+    axes: Axes, curve: ClosureCurve, look: Look, turn: int, turns: int, limit: float
+) -> None:
+    """Mean, median and mode of one method side by side; without a fit, mean and median."""
+    found: list[tuple[str, marks.Fill, FloatArray, FloatArray]] = [
+        ("mean", "full", curve.mean, curve.mean_error),
+        ("median", "open", curve.median, curve.median_error),
+        ("mode", "half", curve.mode, curve.mode_error),
     ]
+    shown = [each for each in found if each[0] == "mean" or np.isfinite(each[2]).any()]
+    places = marks.places(turn, turns, len(shown))
+    for (name, fill, values, errors), place in reversed([*zip(shown, places, strict=True)]):
+        bias = values - curve.reference
+        marks.points(axes, curve, look, bias, errors, f"{name} bias", place=place, fill=fill)
+    marks.closed_form(axes, curve, look, curve.exact_bias)
+    _arrows(axes, curve, look, curve.mean - curve.reference, limit, places[0])
+
+
+def _kinds(curves: Sequence[ClosureCurve], dashed: bool) -> list[tuple[Artist, str]]:
+    grey, first = Look(DARK, "o", 0), curves[0]
+    kinds = [marks.entry("", grey, "mean"), marks.entry("", grey, "median", fill="open")]
+    fits = [state for curve in curves for state in curve.fit_states if state in (FITTED, POOR)]
+    if fits:
+        poor = f" ({fits.count(POOR)} of {len(fits)} fits poor)" if POOR in fits else ""
+        kinds.append(marks.entry("", grey, f"mode{poor}", fill="half"))
+    kinds += marks.tolerance_entries(first.tolerance, first.relative, first.z_unit)
     return [*kinds, marks.dashed_entry()] if dashed else kinds
-
-
-def _guides(axes: Axes, curve: ClosureCurve, reference: float) -> None:
-    low, high = reference - curve.tolerance, reference + curve.tolerance
-    axes.axhspan(low, high, color=marks.BAND, linewidth=0, zorder=0, gid="tolerance")
-    axes.axhline(reference, color=DARK, linewidth=1, zorder=1, gid="reference")
 
 
 def _zoom(curves: Sequence[ClosureCurve]) -> float:
@@ -119,6 +121,7 @@ def _largest(curve: ClosureCurve) -> float:
             for values, errors in (
                 (curve.mean, curve.mean_error),
                 (curve.median, curve.median_error),
+                (curve.mode, curve.mode_error),
             )
         ]
     )

@@ -14,6 +14,7 @@ from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
 from calibrate.figures.response import response_figure
 from calibrate.figures.samples import samples_figure
+from calibrate.figures.slices import map_figure, slices_figure
 from calibrate.figures.spectra import measured, spectra_figure
 from calibrate.figures.style import UNCALIBRATED, Look, looks
 from calibrate.figures.training import training_figure
@@ -23,7 +24,9 @@ from calibrate.records import (
     JointHistogram,
     PullHistogram,
     Record,
+    ResolutionFit,
     ResponseHistogram,
+    SlicedClosure,
     SpectrumHistogram,
     TrainingCurve,
 )
@@ -44,6 +47,7 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
     ordered = sorted(records, key=lambda record: order.get(_method(record), -1))
     return {
         **_by_truth(ordered, style),
+        **_by_slices(ordered, style),
         **_across_samples(ordered, style),
         **_pulls(ordered, style),
         **_learned(ordered, style),
@@ -58,8 +62,31 @@ def _by_truth(records: Sequence[Record], style: Style) -> Figures:
     return {
         **{f"closure_{name}": closure_figure(group, style) for name, group in curves.items()},
         **{f"response_{name}": response_figure(group, style) for name, group in shapes.items()},
-        **{f"resolution_{name}": resolution_figure(group, style) for name, group in curves.items()},
+        **{
+            f"resolution_{name}": resolution_figure(group, style, _fits_of(group, records))
+            for name, group in curves.items()
+        },
     }
+
+
+def _fits_of(curves: Sequence[ClosureCurve], records: Sequence[Record]) -> list[ResolutionFit]:
+    about = {(curve.test, curve.z_name) for curve in curves}
+    return [fit for fit in _only(ResolutionFit, records) if (fit.test, fit.z_name) in about]
+
+
+def _by_slices(records: Sequence[Record], style: Style) -> Figures:
+    """Slices of the studied method alone: of the first that is calibrated, or of the first."""
+    sliced = _only(SlicedClosure, records)
+    known = list(dict.fromkeys(curve.method for curve in sliced))
+    studied = next((method for method in known if style[method].calibrated), "".join(known[:1]))
+    groups = _groups([c for c in sliced if c.method == studied], lambda c: (c.test, c.z_name))
+    figures: Figures = {}
+    for name, group in groups.items():
+        for curve in group:
+            by = _file_name(curve.by).strip("_")
+            figures[f"closure_{name}_by_{by}"] = slices_figure(curve)
+            figures[f"map_{name}_{by}"] = map_figure(curve)
+    return figures
 
 
 def _across_samples(records: Sequence[Record], style: Style) -> Figures:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from calibrate.records import ClosureCurve, ResponseHistogram
+from calibrate.records import ClosureCurve, ResponseHistogram, SlicedClosure
+
+Deviating = ClosureCurve | ResponseHistogram | SlicedClosure
 
 _SYMBOLS = (
     ("mjj", "$m_{jj}$"),
@@ -47,18 +49,26 @@ def truth_axis(name: str, unit: str) -> str:
     return with_unit(f"True {symbol(bare(name))}", unit)
 
 
+def level_of(name: str) -> str:
+    """`True`, `Reconstructed`, or nothing where a column's name does not say its level."""
+    words = name.lower().split("_")
+    if any(word in _TRUTH_WORDS for word in words):
+        return "True"
+    return "Reconstructed" if any(word in _DETECTOR_WORDS for word in words) else ""
+
+
 def feature_axis(name: str, unit: str) -> str:
     """The label of an axis that shows a feature: `Reconstructed m_jj [GeV]`, or `x`."""
-    said = any(word in _DETECTOR_WORDS for word in name.lower().split("_"))
+    said = level_of(name) == "Reconstructed"
     return with_unit(f"Reconstructed {symbol(bare(name))}" if said else symbol(name), unit)
 
 
-def deviation(record: ClosureCurve | ResponseHistogram) -> str:
+def deviation(record: Deviating) -> str:
     """u = ẑ/z or ẑ - z as a symbol."""
     return r"$\hat{z}/z$" if record.relative else r"$\hat{z} - z$"
 
 
-def deviation_unit(record: ClosureCurve | ResponseHistogram) -> str:
+def deviation_unit(record: Deviating) -> str:
     """The unit of u: none if relative, else that of z."""
     return "" if record.relative else record.z_unit
 

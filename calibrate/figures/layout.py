@@ -11,7 +11,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.legend import Legend
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 from numpy.typing import ArrayLike
 
 from calibrate.figures.labels import plain
@@ -83,18 +84,49 @@ def ordinary_ticks(axis: Axis, limits: tuple[float, float], bins: int = 7) -> No
         axis.set_major_formatter("{x:g}")
 
 
-def legend(axes: Axes, entries: Sequence[tuple[Artist, str]], columns: int = 1) -> None:
-    """A legend at the top, for which the vertical axis is extended: it covers no data."""
+def logarithmic_ticks(axis: Axis) -> None:
+    """Labels at 1, 2 and 5 times the powers of ten, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+Entries = Sequence[tuple[Artist, str]]
+WIDE_SIZE = 9.5
+
+
+def legend(axes: Axes, entries: Entries, columns: int = 1, wide: Entries = ()) -> None:
+    """A legend at the top, for which the vertical axis is extended: it covers no data.
+
+    Below it, in smaller letters, `wide` entries that take a line each.
+    """
     if not entries:
         return
     handles, labels = zip(*entries, strict=True)
     drawn = axes.legend(handles, labels, loc="upper left", ncols=columns)
     rows = math.ceil(len(entries) / columns)
     lines = sum(max(label.count("\n") for label in labels[i::rows]) + 1 for i in range(rows))
-    size = drawn.get_texts()[0].get_fontsize()
     inches = axes.get_window_extent().height / axes.figure.dpi
-    fraction = min(0.6, (lines * size * 1.45 / 72 + 0.12) / inches)
-    make_room(axes, fraction)
+    height = lines * drawn.get_texts()[0].get_fontsize() * 1.45 / 72 + 0.12
+    if wide:
+        axes.add_artist(_wide(axes, wide, 1 - height / inches))
+        height += len(wide) * WIDE_SIZE * 1.45 / 72
+    make_room(axes, min(0.6, height / inches))
+
+
+def _wide(axes: Axes, entries: Entries, top: float) -> Legend:
+    """A second legend whose upper edge stands at `top` of the frame."""
+    handles, labels = zip(*entries, strict=True)
+    return Legend(
+        axes,
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=(0.0, top),
+        borderaxespad=0.4,
+        borderpad=0.0,
+        fontsize=WIDE_SIZE,
+    )
 
 
 def make_room(axes: Axes, fraction: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -11,14 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from calibrate.figures.labels import plain, truth_axis
-from calibrate.figures.layout import ordinary_ticks
+from calibrate.figures.layout import logarithmic_ticks, ordinary_ticks
 from calibrate.figures.style import DARK, Look
-from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve
+from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, SlicedClosure
 from calibrate.sample import BoolArray, FloatArray
 
+Fill = Literal["full", "open", "half"]
 FAINT = 0.3
 LOGARITHMIC_ABOVE = 20.0
 SPACING = 0.13
+MOST_SPACINGS = 6.5
 WIDEST = 1 / 12
 
 
@@ -39,9 +42,12 @@ def beside(curve: ClosureCurve, place: float) -> FloatArray:
     return np.asarray(curve.z_mean + SPACING * place * np.minimum(widths, WIDEST * widths.sum()))
 
 
-def place(turn: int, turns: int) -> float:
-    """Where the first of two points of method number `turn` of `turns` stands, in spacings."""
-    return 2 * turn - turns + 0.5
+def places(turn: int, turns: int, number: int) -> tuple[float, ...]:
+    """Where the `number` points of method `turn` of `turns` stand in a bin, in spacings; closer
+    together where there are many."""
+    shrink = min(1.0, MOST_SPACINGS / (number * turns))
+    first = number * turn - (number * turns - 1) / 2
+    return tuple(shrink * (first + step) for step in range(number))
 
 
 def points(
@@ -54,7 +60,7 @@ def points(
     place: float = 0.0,
     *,
     bars: bool = False,
-    filled: bool = True,
+    fill: Fill = "full",
 ) -> None:
     """Points (z_mean, values ± errors), `place` spacings aside; `bars` show the bins.
 
@@ -75,7 +81,7 @@ def points(
             linestyle="none",
             color=look.colour,
             marker=look.marker,
-            markerfacecolor=look.colour if filled else "white",
+            **_filling(look, fill),
             alpha=alpha,
             elinewidth=1.2,
             zorder=3 + look.order / 20,
@@ -102,26 +108,31 @@ def closed_form(axes: Axes, curve: ClosureCurve, look: Look, values: FloatArray)
     return True
 
 
-def truth_scale(lower: Axes, curves: Sequence[ClosureCurve]) -> None:
+def truth_scale(lower: Axes, curves: Sequence[ClosureCurve | SlicedClosure]) -> None:
     """The common horizontal axis: all bins, logarithmic where they span a factor above 20."""
     edges = np.concatenate([curve.edges for curve in curves])
     edges = edges[np.isfinite(edges)]
     if edges.size and edges.min() > 0 and edges.max() / edges.min() > LOGARITHMIC_ABOVE:
         lower.set_xscale("log")
         lower.set_xlim(edges.min(), edges.max())
+        logarithmic_ticks(lower.xaxis)
     elif edges.size:
         lower.set_xlim(edges.min(), edges.max())
         ordinary_ticks(lower.xaxis, (edges.min(), edges.max()))
     lower.set_xlabel(truth_axis(curves[0].z_name, curves[0].z_unit))
 
 
-def entry(method: str, look: Look, text: str = "", filled: bool = True) -> tuple[Artist, str]:
+def entry(method: str, look: Look, text: str = "", fill: Fill = "full") -> tuple[Artist, str]:
     """A legend entry with the method's marker."""
-    face = look.colour if filled else "white"
-    handle = Line2D(
-        [], [], color=look.colour, marker=look.marker, markerfacecolor=face, linestyle="none"
-    )
+    filling = _filling(look, fill)
+    handle = Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", **filling)
     return handle, text or method_label(method, look)
+
+
+def _filling(look: Look, fill: Fill) -> dict[str, Any]:
+    if fill == "half":
+        return {"fillstyle": "bottom", "markerfacecoloralt": "white"}
+    return {"markerfacecolor": look.colour if fill == "full" else "white"}
 
 
 def method_label(method: str, look: Look) -> str:
@@ -139,4 +150,31 @@ def band_entry(text: str) -> tuple[Artist, str]:
     return Patch(facecolor=BAND, edgecolor="none"), text
 
 
+def tolerance(axes: Axes, size: float, reference: float, relative: bool) -> None:
+    """The reference, the shaded tolerance around it, and dashed lines at ±1 % where u is
+    relative and the tolerance another."""
+    low, high = reference - size, reference + size
+    axes.axhspan(low, high, color=BAND, linewidth=0, zorder=0, gid="tolerance")
+    axes.axhline(reference, color=DARK, linewidth=1, zorder=1, gid="reference")
+    if guided(size, relative):
+        for line in (reference - GUIDE, reference + GUIDE):
+            axes.axhline(line, color=DARK, linewidth=0.8, linestyle=(0, (6, 4)), gid="guide")
+
+
+def guided(size: float, relative: bool) -> bool:
+    """Whether lines at ±1 % are drawn beside a tolerance."""
+    return relative and abs(size - GUIDE) > 1e-12
+
+
+def tolerance_entries(size: float, relative: bool, unit: str) -> list[tuple[Artist, str]]:
+    """Legend entries of the tolerance and of the lines at ±1 %."""
+    text = f"{100 * size:.3g} %" if relative else f"{size:.3g} {plain(unit)}".rstrip()
+    entries = [band_entry(f"tolerance ±{text}")]
+    if guided(size, relative):
+        line = Line2D([], [], color=DARK, linewidth=0.8, linestyle=(0, (6, 4)))
+        entries.append((line, f"±{100 * GUIDE:.3g} %"))
+    return entries
+
+
 BAND = "#dfe7d3"
+GUIDE = 0.01

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,16 +16,21 @@ from calibrate.figures.labels import deviation, deviation_unit, rounded, with_un
 from calibrate.figures.layout import head, legend, one_panel, ordinary_ticks, set_range
 from calibrate.figures.marks import method_label
 from calibrate.figures.style import DARK, Look, looks, styled
-from calibrate.records import ResponseHistogram
+from calibrate.records import FAILED, POOR, TOO_FEW, ResponseHistogram
+from calibrate.sample import FloatArray
+
+CURVE_POINTS = 61
 
 
 @styled()
 def response_figure(
     histograms: Sequence[ResponseHistogram], style: Mapping[str, Look] | None = None
 ) -> Figure:
-    """Density of u of all methods on one test sample: steps with error bars.
+    """Density of u of all methods on one test sample: steps with error bars, and the Gaussian
+    core (smooth line) in the window it was fitted in.
 
-    The legend gives mean ± error and half the 16-84 % interval, and what lies outside.
+    The legend gives mean ± error and half the 16-84 % interval, the mode with window and χ² of
+    its fit, and what lies outside.
     """
     style = style or looks(histogram.method for histogram in histograms)
     figure, axes = one_panel()
@@ -45,6 +51,21 @@ def _reference(histogram: ResponseHistogram) -> float:
 def _draw(axes: Axes, histogram: ResponseHistogram, look: Look) -> None:
     edges, density, error = histogram.edges, histogram.density, histogram.density_error
     steps(axes, edges, density, error, look, name=histogram.method)
+    if math.isfinite(histogram.mode):
+        u = np.linspace(histogram.fit_low, histogram.fit_high, CURVE_POINTS)
+        zorder = 2.1 + look.order / 20
+        axes.plot(
+            u, core(histogram, u), color=look.colour, linewidth=3.5, alpha=0.4, zorder=zorder,
+            solid_capstyle="butt", gid=f"{histogram.method}:core",
+        )  # fmt: skip
+
+
+def core(histogram: ResponseHistogram, u: FloatArray) -> FloatArray:
+    """Density (n,) of the fitted Gaussian core, with the weight that its window holds."""
+    width = histogram.fit
+    reach = (histogram.fit_high - histogram.fit_low) / 2 / width
+    scale = histogram.fit_inside / (math.erf(reach / math.sqrt(2)) * width * math.sqrt(2 * math.pi))
+    return np.asarray(scale * np.exp(-0.5 * ((u - histogram.mode) / width) ** 2))
 
 
 def _scales(axes: Axes, histograms: Sequence[ResponseHistogram]) -> None:
@@ -65,6 +86,30 @@ def _entry(histogram: ResponseHistogram, look: Look) -> tuple[Artist, str]:
         f"{method_label(histogram.method, look)}: mean "
         f"{rounded(histogram.mean, histogram.mean_error)}, width {histogram.iqr:.3g}"
         + (f" {unit}" if unit else ""),
+        core_text(histogram),
         outside(histogram.underflow, histogram.overflow),
     ]
     return Line2D([], [], color=look.colour), "\n".join(filter(None, lines))
+
+
+def core_text(histogram: ResponseHistogram) -> str:
+    """`mode 1.0002 ± 0.0003 in 0.95-1.05, χ²/ndf = 41/37`, or how its fit went; empty where none
+    was tried."""
+    state = histogram.fit_state
+    if state in ("", TOO_FEW, FAILED):
+        return {FAILED: "mode: no fit converged"}.get(state, "")
+    unit = deviation_unit(histogram)
+    low, high = (_short(end, histogram.fit) for end in (histogram.fit_low, histogram.fit_high))
+    poor = " (poor fit)" if state == POOR else ""
+    chi2 = f"{histogram.fit_chi2:.0f}" if histogram.fit_chi2 >= 10 else f"{histogram.fit_chi2:.1f}"
+    return (
+        f"mode {rounded(histogram.mode, histogram.mode_error)} in [{low}, {high}]"
+        + (f" {unit}" if unit else "")
+        + rf", $\chi^2$/ndf = {chi2}/{histogram.fit_ndf:.0f}{poor}"
+    )
+
+
+def _short(value: float, width: float) -> str:
+    """Two digits of the width."""
+    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 3
+    return f"{value:.{decimals}f}"

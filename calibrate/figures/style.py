@@ -19,6 +19,8 @@ import matplotlib
 import mplhep
 from matplotlib.figure import Figure
 
+from calibrate.figures.ticks import lighten_ticks
+
 UNCALIBRATED = "none"
 GREY = "#8c8c92"
 DARK = "#1b1f3b"
@@ -115,4 +117,5 @@ def _write(figure: Figure, target: Path | io.BytesIO, kind: str) -> None:
         "svg": {"metadata": {"Creator": "calibrate", "Date": None}},
     }
     with styled():
+        lighten_ticks(figure)
         figure.savefig(target, format=kind, dpi=DPI, **options.get(kind, {}))

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, Record, ResponseHistogram
+from calibrate.records import (
+    MINIMUM_EFFECTIVE,
+    ClosureCurve,
+    Record,
+    ResolutionFit,
+    ResponseHistogram,
+    SlicedClosure,
+)
 
 _ERRORS = (
     f"Error bars are statistical (bootstrap); bins below {MINIMUM_EFFECTIVE} effective events "
@@ -44,6 +52,9 @@ _FIXED = {
 def caption(key: str, records: Sequence[Record] = ()) -> tuple[str, str]:
     """Title and description of the figure of that name."""
     kind, _, test = key.partition("_")
+    sliced = _about_slices(key, records)
+    if sliced:
+        return sliced
     if kind in ("closure", "response", "resolution"):
         return _about_u(kind, test, records)
     for name, (title, text) in _FIXED.items():
@@ -59,24 +70,54 @@ def _about_u(kind: str, test: str, records: Sequence[Record]) -> tuple[str, str]
     u = "ẑ/z" if not known or known[0].relative else "ẑ - z"
     curves = [record for record in known if isinstance(record, ClosureCurve)]
     text = {
-        "closure": f"Mean of u = {u} in bins of the truth z; below, its mean and median minus the "
+        "closure": f"Mean of u = {u} in bins of the truth z; below, its mean, median and mode "
+        "(truncated Gaussian fit of the core, ±1.5σ) minus the "
         f"reference.{_band(curves)}{_dashed(curves)} {_ERRORS}",
         "response": f"Distribution of u = {u}; the legend gives its mean and half its 16-84 % "
-        "interval. Error bars are statistical.",
+        "interval, and mode, range and χ² of a Gaussian fit of the core (smooth line). Error bars "
+        "are statistical.",
         "resolution": f"Standard deviation (filled) and half the 16-84 % interval (open) of "
         f"u = {u} in bins of the truth z; lines are the resolution Σ(x) that the method quotes; "
-        f"below, quoted over actual.{_dashed(curves)} {_ERRORS}",
+        f"below, quoted over actual.{_dashed(curves)}{_terms(records)} {_ERRORS}",
     }
     return f"{kind.capitalize()} on {test}", text[kind]
 
 
-def _band(curves: Sequence[ClosureCurve]) -> str:
+def _about_slices(key: str, records: Sequence[Record]) -> tuple[str, str] | None:
+    """Of the figures in slices of another column, whose name ends the figure's."""
+    for record in records:
+        if not isinstance(record, SlicedClosure):
+            continue
+        by, where = re.sub(r"[^A-Za-z0-9_.+-]+", "_", record.by).strip("_"), record.test
+        if key.startswith(f"closure_{where}") and key.endswith(f"_by_{by}"):
+            return f"Closure on {where} by {record.by}", (
+                f"Bias of {record.method} in bins of the truth z (above) and half the 16-84 % "
+                f"interval of u (below), a colour for each slice of {record.by}."
+                f"{_band([record])} {_ERRORS}"
+            )
+        if key.startswith(f"map_{where}") and key.endswith(f"_{by}"):
+            return f"Map of the bias on {where} by {record.by}", (
+                f"Bias ± statistical error of {record.method} in cells of the truth z × "
+                f"{record.by}, drawn of equal size. Hatched: fails. Grey: below "
+                f"{MINIMUM_EFFECTIVE} effective events."
+            )
+    return None
+
+
+def _terms(records: Sequence[Record]) -> str:
+    if not any(isinstance(record, ResolutionFit) for record in records):
+        return ""
+    return " Dotted: fit of the interval by √(N|N|/z² + S²/z + C²)."
+
+
+def _band(curves: Sequence[ClosureCurve | SlicedClosure]) -> str:
     if not curves:
         return ""
     first = curves[0]
     size = 100 * first.tolerance if first.relative else first.tolerance
     unit = " %" if first.relative else f" {first.z_unit}".rstrip()
-    return f" The band is the tolerance of ±{size:.3g}{unit}."
+    guides = " Thin dashed lines: ±1 %." if first.relative and first.tolerance != 0.01 else ""
+    return f" The band is the tolerance of ±{size:.3g}{unit}.{guides}"
 
 
 def _dashed(curves: Sequence[ClosureCurve]) -> str:

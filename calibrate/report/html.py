@@ -20,6 +20,7 @@ from calibrate.records import (
 )
 from calibrate.report import verdict
 from calibrate.report.captions import caption
+from calibrate.report.failing import failing_bins
 from calibrate.report.rounding import formatted
 from calibrate.report.tables import MARKS, PrintedTable, printed, quantity
 
@@ -31,11 +32,15 @@ PROVENANCE = ("command", "seed", "version", "commit", "environment", "data_sha25
 KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("closure", "mean", "mean of u"),
     ("closure", "median", "median of u"),
+    ("closure", "mode", "mode of u (fit of the core)"),
     ("closure", "bias_slope", "slope of the bias with z"),
     ("closure", "max_abs_bias", "largest bias in a bin"),
     ("closure", "chi2_per_bin", "χ² of no bias, per bin"),
     ("resolution", "std", "resolution: standard deviation"),
     ("resolution", "iqr", "resolution: half 16-84 % interval"),
+    ("resolution", "noise", "noise term N of the resolution"),
+    ("resolution", "stochastic", "stochastic term S of the resolution"),
+    ("resolution", "constant", "constant term C of the resolution"),
     ("point_resolution", "mean_sigma", "mean quoted Σ(x)"),
     ("point_resolution", "pull_width", "pull width (ideal: 1)"),
     ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
@@ -66,6 +71,11 @@ class Picture:
     text: str
     source: str
 
+    @property
+    def wide(self) -> bool:
+        """Whether it takes the whole width of the page, to be read."""
+        return self.name.startswith("map_")
+
 
 @dataclass(frozen=True)
 class MetricGroup:
@@ -86,6 +96,7 @@ def render(outcome: Outcome, images: Mapping[str, bytes]) -> str:
         key_metrics=list(_key_metrics(outcome)),
         all_metrics=_all_metrics(outcome),
         warnings=outcome.warnings,
+        failing=failing_bins(outcome.methods, outcome.records),
         pictures=[each for each in pictures if not each.name.startswith(TRAINING)],
         training_pictures=[each for each in pictures if each.name.startswith(TRAINING)],
         tables={method: _tables(method, outcome) for method in outcome.methods},

@@ -11,6 +11,10 @@ from calibrate.report.rounding import formatted
 MARKS: Mapping[str, str] = {CLOSES: "good", FAILS: "bad", CANNOT_TELL: "unsure"}
 
 
+WORDS: Mapping[str, str] = {"fit": "fit range", "fit_chi2_per_ndf": "χ²/ndf of the fit"}
+"""Headings that say more than the column's name."""
+
+
 @dataclass(frozen=True)
 class Printed:
     """A cell: its text, and `good`, `bad`, `unsure` where it holds a state (else empty)."""
@@ -68,7 +72,7 @@ def _head(slot: tuple[str, ...], units: Mapping[str, str]) -> str:
     name = slot[0]
     if len(slot) == 2 and slot[1].endswith("_high"):
         name = name.removesuffix("_low")
-    words = name.replace("_", " ")
+    words = WORDS.get(name, name.replace("_", " "))
     return f"{words} [{units[slot[0]]}]" if units[slot[0]] else words
 
 

@@ -2,7 +2,8 @@
 
 from calibrate.statistics.bins import bin_index, equal_statistics_edges
 from calibrate.statistics.bootstrap import Poisson, bootstrap_ratios
-from calibrate.statistics.mode import ModeFit, truncated_gaussian_mode
+from calibrate.statistics.goodness import Goodness, core_goodness
+from calibrate.statistics.mode import ModeFits, truncated_gaussian_modes
 from calibrate.statistics.moments import (
     binned_sum,
     grouped_squares,
@@ -14,16 +15,18 @@ from calibrate.statistics.quantiles import weighted_quantile
 from calibrate.statistics.summary import Summary, summarise
 
 __all__ = [
-    "ModeFit",
+    "Goodness",
+    "ModeFits",
     "Poisson",
     "Summary",
     "bin_index",
     "binned_sum",
     "bootstrap_ratios",
+    "core_goodness",
     "equal_statistics_edges",
     "grouped_squares",
     "summarise",
-    "truncated_gaussian_mode",
+    "truncated_gaussian_modes",
     "weighted_covariance",
     "weighted_mean",
     "weighted_quantile",

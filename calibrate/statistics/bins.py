@@ -44,7 +44,8 @@ def equal_statistics_edges(
 
 
 def _collapsed(values: FloatArray, w: FloatArray, group: IntArray) -> tuple[FloatArray, FloatArray]:
-    order = np.lexsort((group, values))
+    rising = bool(np.all(group[1:] >= group[:-1]))
+    order = np.argsort(values, kind="stable") if rising else np.lexsort((group, values))
     values, w, group = values[order], w[order], group[order]
     new = np.append(True, (np.diff(values) != 0) | (np.diff(group) != 0))
     start = np.flatnonzero(new)

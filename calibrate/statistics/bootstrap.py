@@ -11,16 +11,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibrate.sample import FloatArray, Groups, IntArray
+from calibrate.statistics.prefix import Counts
 
-CHUNK = 16
+CHUNK = 2048
+"""Rows that are worked on together: their counts, as float64, stay in the cache."""
+PIECE = 128
 LEVELS = 2**16
+LARGEST_DRAWN = 50_000_000
+"""Bytes of counts that are handed over together."""
 LARGEST_KEPT = 200_000_000
 """Bytes of counts above which every statistic draws them anew."""
-
-Counts = NDArray[np.uint8]
 
 
 def _poisson_table() -> Counts:
@@ -46,26 +48,40 @@ class Poisson:
     seed: np.random.SeedSequence
     kept: list[Counts] = field(default_factory=list, repr=False, compare=False)
 
-    def counts(self, order: IntArray | None = None) -> Iterator[FloatArray]:
-        """Counts (n,) of each replica, for the rows in the given order."""
+    def counts(self, order: IntArray | None = None) -> Iterator[Counts]:
+        """Counts (n, r) for the rows in the given order, some r replicas at a time."""
         row = self.groups.row if order is None else self.groups.row[order]
         in_order = order is None and self.groups.single
         for drawn in self.draws():
-            yield (drawn if in_order else drawn[row]).astype(np.float64)
+            yield drawn if in_order else drawn.take(row, axis=0)
 
     def draws(self) -> Iterable[Counts]:
-        """Counts per group of each replica; kept for the next statistic while they are small."""
-        groups = self.groups.number
-        if groups * self.replicas > LARGEST_KEPT:
-            return self._drawn(groups)
+        """Counts (groups, r), some r replicas at a time; kept for the next statistic while they
+        are small."""
+        if self.groups.number * self.replicas > LARGEST_KEPT:
+            return self._drawn()
         if not self.kept:
-            self.kept.extend(self._drawn(groups))
+            self.kept.extend(self._drawn())
         return self.kept
 
-    def _drawn(self, groups: int) -> Iterator[Counts]:
-        rng = np.random.default_rng(self.seed)
-        for _ in range(self.replicas):
-            yield TABLE.take(rng.integers(0, LEVELS, groups, dtype=np.uint16))
+    def _drawn(self) -> Iterator[Counts]:
+        """One replica is drawn after the other; a row holds the counts of one group."""
+        rng, groups = np.random.default_rng(self.seed), self.groups.number
+        together = max(1, LARGEST_DRAWN // groups)
+        for start in range(0, self.replicas, together):
+            number = min(together, self.replicas - start)
+            drawn = np.empty((number, groups), np.uint8)
+            for replica in drawn:
+                TABLE.take(rng.integers(0, LEVELS, groups, dtype=np.uint16), out=replica)
+            yield _transposed(drawn)
+
+
+def _transposed(rows: Counts) -> Counts:
+    """The transpose as an array of its own; by pieces that stay in the cache."""
+    columns = np.empty(rows.shape[::-1], rows.dtype)
+    for start in range(0, len(columns), CHUNK):
+        columns[start : start + CHUNK] = rows[:, start : start + CHUNK].T
+    return columns
 
 
 def bootstrap_ratios(
@@ -78,17 +94,19 @@ def bootstrap_ratios(
     """
     weighted = np.column_stack([columns * w[:, None], w])
     value = weighted.sum(axis=0)
-    rows = list(_chunks(poisson, weighted))
-    replicas = np.concatenate(rows)
+    replicas = np.concatenate([_sums(counts, weighted) for counts in poisson.counts()])
     return value[:-1] / value[-1], replicas[:, :-1] / replicas[:, -1:]
 
 
-def _chunks(poisson: Poisson, weighted: FloatArray) -> Iterator[FloatArray]:
-    pending: list[FloatArray] = []
-    for counts in poisson.counts():
-        pending.append(counts)
-        if len(pending) == CHUNK:
-            yield np.stack(pending) @ weighted
-            pending = []
-    if pending:
-        yield np.stack(pending) @ weighted
+def _sums(counts: Counts, weighted: FloatArray) -> FloatArray:
+    """countsᵀ · weighted (r, k), of counts (n, r) and weighted (n, k); products of few rows, so
+    that they neither leave the cache nor wait for threads."""
+    total = np.zeros((counts.shape[1], weighted.shape[1]))
+    for start in range(0, len(counts), CHUNK):
+        taken, values = (a[start : start + CHUNK] for a in (counts, weighted))
+        pieces = max(1, len(taken) // PIECE)
+        if len(taken) % pieces:
+            pieces = 1
+        taken, values = (a.reshape(pieces, -1, a.shape[1]) for a in (taken, values))
+        total += (np.swapaxes(taken, 1, 2).astype(np.float64) @ values).sum(axis=0)
+    return total

@@ -4,7 +4,8 @@ In a window [a, b] the maximum-likelihood Gaussian is the one whose truncated me
 equal those of the events inside; with α = (a-μ)/σ, β = (b-μ)/σ, Z = Φ(β)-Φ(α),
     mean = μ + σ (φ(α)-φ(β))/Z
     var  = σ² [1 + (αφ(α)-βφ(β))/Z - ((φ(α)-φ(β))/Z)²].
-The window follows the fit until both stand still. Unbinned: no histogram is involved.
+The window follows the fit until both stand still. Unbinned: no histogram is involved. All bins
+and all bootstrap replicas are iterated together; those that stand still drop out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from calibrate.sample import FloatArray
+import numpy as np
+
+from calibrate.sample import BoolArray, FloatArray, IntArray
 from calibrate.statistics.prefix import RunningSums
 
 WINDOW = 1.5
@@ -25,43 +28,82 @@ MINIMUM_INSIDE = 10
 
 
 @dataclass(frozen=True)
-class ModeFit:
-    """Mode and width of the Gaussian core; `converged` is False where there is no such core."""
+class ModeFits:
+    """Mode and width of the Gaussian core in each bin and replica (n_b, r); NaN where
+    `converged` is False: there is no such core."""
 
-    mode: float
-    width: float
-    converged: bool
+    mode: FloatArray
+    width: FloatArray
+    converged: BoolArray
 
 
-def truncated_gaussian_mode(sums: RunningSums, mode: float, width: float) -> ModeFit:
-    """Iterate the fit from a first guess; the values are sorted, and centred near zero."""
-    core, moved = _truncated_moments(-WINDOW, WINDOW)[1], math.inf
+def truncated_gaussian_modes(
+    sums: RunningSums, offsets: IntArray, mode: FloatArray, width: FloatArray
+) -> ModeFits:
+    """Iterate the fits from first guesses (n_b, 1) or (n_b, r); a guess of NaN is not fitted.
+
+    Bin b holds the rows offsets[b] … offsets[b+1]-1, sorted by value; values are centred near 0.
+    """
+    shape = (offsets.size - 1, sums.replicas)
+    mode, width = (np.array(np.broadcast_to(a, shape), dtype=float).ravel() for a in (mode, width))
+    moved = np.where(np.isfinite(mode) & (width > 0), math.inf, math.nan)
     for _ in range(ITERATIONS):
-        low, high = mode - WINDOW * width, mode + WINDOW * width
-        mean, variance = _window_moments(sums.window(low, high))
-        if not (math.isfinite(variance) and variance > 0):
-            return ModeFit(math.nan, math.nan, converged=False)
-        shift = (mean - mode) / core
-        scale = math.sqrt(variance / core) / width
-        mode, width = mode + shift, width * min(max(scale**2, 0.5), 2.0)
-        moved = max(abs(shift) / width, abs(scale - 1))
-        if moved < TOLERANCE:
+        item = np.flatnonzero(moved >= TOLERANCE)
+        if not item.size:
             break
-    return ModeFit(mode, width, converged=moved < WANDERING)
+        step = _step(sums, offsets, item, mode[item], width[item])
+        mode[item], width[item], moved[item] = step
+    converged = moved < WANDERING
+    mode, width = (np.where(converged, a, math.nan).reshape(shape) for a in (mode, width))
+    return ModeFits(mode, width, converged.reshape(shape))
 
 
-def _window_moments(window: FloatArray) -> tuple[float, float]:
-    """Mean and variance from number, weight and weighted powers; NaN for too few events."""
-    number, weight, linear, square = window
-    if number < MINIMUM_INSIDE or weight <= 0:
-        return math.nan, math.nan
-    mean = linear / weight
-    return mean, square / weight - mean**2
-
-
-def _truncated_moments(alpha: float, beta: float) -> tuple[float, float]:
+def truncated_moments(alpha: float, beta: float) -> tuple[float, float]:
     """Mean and variance of a unit Gaussian truncated to [α, β]."""
     density = [math.exp(-0.5 * t * t) / math.sqrt(2 * math.pi) for t in (alpha, beta)]
     inside = 0.5 * (math.erf(beta / math.sqrt(2)) - math.erf(alpha / math.sqrt(2)))
     mean = (density[0] - density[1]) / inside
     return mean, 1 + (alpha * density[0] - beta * density[1]) / inside - mean**2
+
+
+CORE = truncated_moments(-WINDOW, WINDOW)[1]
+
+
+def _step(
+    sums: RunningSums, offsets: IntArray, item: IntArray, mode: FloatArray, width: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """New mode and width of some items (m,), and how far they moved in units of the width."""
+    mean, variance = _window_moments(sums, offsets, item, mode, width)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shift = (mean - mode) / CORE
+        scale = np.sqrt(variance / CORE) / width
+        width = width * np.clip(scale**2, 0.5, 2.0)
+        moved = np.maximum(np.abs(shift) / width, np.abs(scale - 1))
+    return mode + shift, width, moved
+
+
+def _window_moments(
+    sums: RunningSums, offsets: IntArray, item: IntArray, mode: FloatArray, width: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and variance of the values in each item's window; NaN for too few events."""
+    bin_, replica = np.divmod(item, sums.replicas)
+    low = _rows_below(sums.powers.values, offsets, bin_, mode - WINDOW * width)
+    high = _rows_below(sums.powers.values, offsets, bin_, mode + WINDOW * width)
+    weight, linear, square = sums.at(high, replica) - sums.at(low, replica)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        usable = (high - low >= MINIMUM_INSIDE) & (weight > 0)
+        mean = np.where(usable, linear / weight, np.nan)
+        variance = square / weight - mean**2
+    return mean, np.where(variance > 0, variance, np.nan)
+
+
+def _rows_below(
+    values: FloatArray, offsets: IntArray, bin_: IntArray, limit: FloatArray
+) -> IntArray:
+    """The first row of each named bin, in ascending order, with a value of `limit` or more."""
+    ends = np.searchsorted(bin_, np.arange(offsets.size))
+    rows = np.empty(bin_.size, np.int64)
+    for b in np.unique(bin_):
+        part, start = slice(ends[b], ends[b + 1]), offsets[b]
+        rows[part] = start + np.searchsorted(values[start : offsets[b + 1]], limit[part])
+    return rows

@@ -1,7 +1,7 @@
 """Location and spread of u in bins, unbinned inside each bin, with bootstrap errors.
 
-The rows are sorted once by (bin, u); every replica then needs only running sums of its weights,
-from which mean, standard deviation and quantiles of all bins follow together.
+The rows are sorted once by (bin, u); a replica then needs only running sums of its weights, from
+which mean, standard deviation, quantiles and modes follow, in all bins and replicas together.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics.bootstrap import Poisson
-from calibrate.statistics.mode import truncated_gaussian_mode
+from calibrate.statistics.mode import truncated_gaussian_modes
 from calibrate.statistics.prefix import RunningSums, SortedPowers
 from calibrate.statistics.quantiles import ROUNDING
 
@@ -24,7 +24,7 @@ LEVELS = np.array([0.5, 0.15865525393145707, 0.8413447460685429])
 class Summary:
     """Values and bootstrap errors (n_b,) of mean, std, median, half 16-84 % interval; of mode
     and width of the Gaussian core where asked for, else NaN. Quantiles and mode are NaN where
-    weights are negative."""
+    weights are negative, the mode also where its fit does not converge."""
 
     mean: FloatArray
     std: FloatArray
@@ -41,71 +41,101 @@ class Summary:
 
 
 def summarise(
-    u: FloatArray, w: FloatArray, index: IntArray, bins: int, poisson: Poisson, mode: bool = False
+    u: FloatArray,
+    w: FloatArray,
+    index: IntArray,
+    bins: int,
+    poisson: Poisson,
+    *,
+    mode: bool = False,
+    ascending: IntArray | None = None,
 ) -> Summary:
     """Statistics of u (n,) under weights (n,) in the bins that `index` (n,) names.
 
-    Rows with an index outside 0 … bins-1 are left out. An empty bin gives NaN.
+    Rows with an index outside 0 … bins-1 are left out. An empty bin gives NaN. `ascending` (n,)
+    are the rows in the order of u, where the caller knows them.
     """
-    table = _SortedTable.of(u, w, index, bins, mode)
-    value = table.statistics(table.powers.sums())
-    counts = poisson.counts(table.order)
-    replicas = np.stack([table.statistics(table.powers.sums(k[table.kept])) for k in counts])
-    usable = np.isfinite(replicas)
-    centred = np.where(usable, replicas - value, 0.0)
-    n = np.maximum(usable.sum(axis=0), 1)
-    mean = centred.sum(axis=0) / n
-    error = np.sqrt(np.maximum((centred**2).sum(axis=0) / n - mean**2, 0.0))
-    error[~np.isfinite(value) | (usable.sum(axis=0) < len(replicas) / 2)] = np.nan
+    table = _SortedTable.of(u, w, index, bins, ascending)
+    sums = table.powers.sums()
+    nominal = table.statistics(sums)
+    if mode:
+        nominal[4:] = table.cores(sums, nominal[2], nominal[3])
+    parts = []
+    for counts in poisson.counts(table.order):
+        sums = table.powers.sums(counts)
+        parts.append(table.statistics(sums))
+        if mode:
+            parts[-1][4:] = table.cores(sums, nominal[4], nominal[5])
+    replicas, value = np.concatenate(parts, axis=-1), nominal[..., 0]
+    error = _spread(replicas, value)
     value[[0, 2, 4]] += table.centre
     return Summary(*value, *error)
 
 
+def _spread(replicas: FloatArray, value: FloatArray) -> FloatArray:
+    """Standard deviation over the usable replicas (6, n_b, r) of each value (6, n_b); NaN where
+    fewer than half of them are usable."""
+    usable = np.isfinite(replicas)
+    centred = np.where(usable, replicas - value[..., None], 0.0)
+    n = np.maximum(usable.sum(axis=-1), 1)
+    variance = (centred**2).sum(axis=-1) / n - (centred.sum(axis=-1) / n) ** 2
+    few = usable.sum(axis=-1) < replicas.shape[-1] / 2
+    return np.where(np.isfinite(value) & ~few, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+
+
 @dataclass(frozen=True)
 class _SortedTable:
+    """The rows of all bins, sorted by bin and u; u is counted from `centre`."""
+
     order: IntArray
-    kept: slice
     powers: SortedPowers
     offsets: IntArray
     centre: float
-    mode: bool
     negative: bool
 
     @classmethod
     def of(
-        cls, u: FloatArray, w: FloatArray, index: IntArray, bins: int, mode: bool
+        cls, u: FloatArray, w: FloatArray, index: IntArray, bins: int, ascending: IntArray | None
     ) -> _SortedTable:
-        order = np.lexsort((u, index))
-        offsets = np.searchsorted(index[order], np.arange(bins + 1))
-        kept = slice(int(offsets[0]), int(offsets[-1]))
-        inside = u[order][kept]
+        order = np.argsort(u) if ascending is None else ascending
+        index = index[order]
+        if bins < np.iinfo(np.int16).max:  # few numbers: sorted in linear time
+            index = np.clip(index, -1, bins).astype(np.int16)
+        place = np.argsort(index, kind="stable")
+        offsets = np.searchsorted(index[place], np.arange(bins + 1))
+        order = order[place[offsets[0] : offsets[-1]]]
         negative = bool(np.any(w < 0))
-        w = w[order][kept] / np.max(np.abs(w))
+        inside, w = u[order], w[order] / np.max(np.abs(w))
         centre = float(np.average(inside, weights=np.abs(w) + 1e-300)) if inside.size else 0.0
         powers = SortedPowers.of(inside - centre, w)
-        return cls(order, kept, powers, offsets - offsets[0], centre, mode, negative)
+        return cls(order, powers, offsets - offsets[0], centre, negative)
 
     def statistics(self, sums: RunningSums) -> FloatArray:
-        """mean, std, median, iqr, mode, fit as (6, n_b) for one set of counts."""
+        """mean, std, median, iqr as (6, n_b, r), with room for mode and width of the core."""
         ends = sums.before(self.offsets)
         total, linear, square = ends[:, 1:] - ends[:, :-1]
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(total != 0, linear / total, np.nan)
             std = np.sqrt(np.maximum(square / total - mean**2, 0.0))
         median, low, high = self._quantiles(sums, ends[0, :-1], total)
-        iqr = (high - low) / 2
-        core = np.full((2, total.size), np.nan)
-        if self.mode and not self.negative and total.size == 1:
-            fit = truncated_gaussian_mode(sums, float(median[0]), float(iqr[0]))
-            core[:, 0] = (fit.mode, fit.width) if fit.converged else np.nan
-        return np.vstack([mean, std, median, iqr, core])
+        unknown = np.full_like(mean, np.nan)
+        return np.stack([mean, std, median, (high - low) / 2, unknown, unknown])
+
+    def cores(self, sums: RunningSums, mode: FloatArray, width: FloatArray) -> FloatArray:
+        """Mode and width of the core as (2, n_b, r), from first guesses (n_b, 1)."""
+        if self.negative:
+            return np.full((2, self.offsets.size - 1, sums.replicas), np.nan)
+        fits = truncated_gaussian_modes(sums, self.offsets, mode, width)
+        return np.stack([fits.mode, fits.width])
 
     def _quantiles(self, sums: RunningSums, before: FloatArray, total: FloatArray) -> FloatArray:
-        values = self.powers.values
+        """The quantiles at `LEVELS` as (3, n_b, r)."""
+        values, shape = self.powers.values, (len(LEVELS), *total.shape)
         if self.negative or not values.size:
-            return np.full((len(LEVELS), total.size), np.nan)
-        target = before + LEVELS[:, None] * total * (1 - ROUNDING)
-        row = sums.row_reaching(target.ravel()).reshape(target.shape)
-        start, last = self.offsets[:-1], np.maximum(self.offsets[1:] - 1, self.offsets[:-1])
+            return np.full(shape, np.nan)
+        target = before + LEVELS[:, None, None] * total * (1 - ROUNDING)
+        row = sums.row_reaching(target.reshape(-1, sums.replicas)).reshape(shape)
+        start = self.offsets[:-1, None]
+        last = np.maximum(self.offsets[1:, None] - 1, start)
         row = np.clip(row, start, last).clip(max=values.size - 1)
         return np.where(total > 0, values[row], np.nan)

@@ -6,19 +6,59 @@ is the number of bins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from calibrate.records.closure import (
+    CANNOT_TELL,
+    CLOSES,
+    FAILED,
+    FAILS,
+    FITTED,
+    MINIMUM_EFFECTIVE,
+    POOR,
+    TOO_FEW,
+    ClosureCurve,
+    ResolutionFit,
+    SlicedClosure,
+    bin_state,
+    fit_state,
+)
 from calibrate.sample import FloatArray
 
-MINIMUM_EFFECTIVE = 200
-"""Effective events below which a bin does not enter a verdict."""
-
-CLOSES, FAILS, CANNOT_TELL = "closes", "fails", "cannot tell"
-TOO_FEW = "too few events"
+__all__ = [
+    "CANNOT_TELL",
+    "CLOSES",
+    "FAILED",
+    "FAILS",
+    "FITTED",
+    "MINIMUM_EFFECTIVE",
+    "POOR",
+    "RECORDS",
+    "TOO_FEW",
+    "CalibrationCurve",
+    "Cell",
+    "ClosureCurve",
+    "Findings",
+    "FitSummary",
+    "JointHistogram",
+    "Outcome",
+    "PullHistogram",
+    "Quantity",
+    "Record",
+    "ResolutionFit",
+    "ResponseHistogram",
+    "SlicedClosure",
+    "SpectrumHistogram",
+    "Table",
+    "TrainingCurve",
+    "bin_state",
+    "fit_state",
+]
 
 Cell = str | int | float | None
 
@@ -66,59 +106,14 @@ class FitSummary:
 
 
 @dataclass(frozen=True)
-class ClosureCurve:
-    """Location and spread of u in bins of z over one test sample, arrays (n_b,).
-
-    u = ẑ/z with reference 1 if `relative`, else u = ẑ - z with reference 0. `sigma` is the
-    root mean square of the quoted Σ(x) (over z if relative), NaN if none is quoted. `bias` and
-    `resolution` are the closed-form bias ⟨u⟩ - reference and std of u, NaN where unknown.
-    """
-
-    method: str
-    test: str
-    z_name: str
-    z_unit: str
-    relative: bool
-    tolerance: float
-    edges: FloatArray
-    z_mean: FloatArray
-    n_effective: FloatArray
-    mean: FloatArray
-    mean_error: FloatArray
-    median: FloatArray
-    median_error: FloatArray
-    std: FloatArray
-    std_error: FloatArray
-    iqr: FloatArray
-    iqr_error: FloatArray
-    sigma: FloatArray
-    sigma_error: FloatArray
-    exact_bias: FloatArray
-    exact_resolution: FloatArray
-
-    @property
-    def reference(self) -> float:
-        """The value of u of a perfect calibration."""
-        return 1.0 if self.relative else 0.0
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        """Per bin, with b = mean - reference: `fails` if |b| - 2 error > tolerance, else `cannot
-        tell` if 2 error > tolerance, else `closes`; `too few events` below the minimum."""
-        return tuple(map(self._state, self.n_effective, self.mean, self.mean_error))
-
-    def _state(self, n_effective: float, mean: float, error: float) -> str:
-        if not (n_effective >= MINIMUM_EFFECTIVE and np.isfinite(mean) and np.isfinite(error)):
-            return TOO_FEW
-        if abs(mean - self.reference) - 2 * error > self.tolerance:
-            return FAILS
-        return CANNOT_TELL if 2 * error > self.tolerance else CLOSES
-
-
-@dataclass(frozen=True)
 class ResponseHistogram:
     """Density of u over one test sample with its statistical error, arrays (n_b,); the
-    fractions of weight below and above the shown range."""
+    fractions of weight below and above the shown range.
+
+    The Gaussian core of the whole sample: `mode` and width `fit`, from the window `fit_low` …
+    `fit_high` that holds the fraction `fit_inside` of the weight, with its χ²; NaN where there
+    is none.
+    """
 
     method: str
     test: str
@@ -133,6 +128,23 @@ class ResponseHistogram:
     mean: float
     mean_error: float
     iqr: float
+    n_effective: float = math.nan
+    mode: float = math.nan
+    mode_error: float = math.nan
+    fit: float = math.nan
+    fit_low: float = math.nan
+    fit_high: float = math.nan
+    fit_inside: float = math.nan
+    fit_chi2: float = math.nan
+    fit_ndf: float = math.nan
+    fit_probability: float = math.nan
+
+    @property
+    def fit_state(self) -> str:
+        """How the fit of the core went; empty in records of versions without it."""
+        if math.isnan(self.n_effective):
+            return ""
+        return fit_state(self.n_effective, self.mode, self.fit_probability)
 
 
 @dataclass(frozen=True)
@@ -196,6 +208,8 @@ class SpectrumHistogram:
 
 Record = (
     ClosureCurve
+    | SlicedClosure
+    | ResolutionFit
     | ResponseHistogram
     | PullHistogram
     | CalibrationCurve
@@ -204,18 +218,7 @@ Record = (
     | TrainingCurve
 )
 
-RECORDS: Mapping[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        ClosureCurve,
-        ResponseHistogram,
-        PullHistogram,
-        CalibrationCurve,
-        JointHistogram,
-        SpectrumHistogram,
-        TrainingCurve,
-    )
-}
+RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}
 
 
 @dataclass(frozen=True)
