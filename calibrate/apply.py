@@ -98,12 +98,12 @@ def apply(
                 "sample: use --outside flag or clamp, or select them away"
             )
         new = NewColumns(dict(layout.fields), layout.reader(file), first.jagged)
-        with context.progress.track("writing", table.entries or done.rows) as advance:
-            with atomic(target) as temporary:
-                if options.friend and isinstance(table, RootTable):
-                    table.friend(temporary, new, options.rows, advance)
-                else:
-                    table.copy(temporary, new, options.rows, advance)
+        track = context.progress.track("writing", table.entries or done.rows)
+        with track as advance, atomic(target) as temporary:
+            if options.friend and isinstance(table, RootTable):
+                table.friend(temporary, new, options.rows, advance)
+            else:
+                table.copy(temporary, new, options.rows, advance)
     return done
 
 
@@ -269,9 +269,7 @@ def _features(domain: Domain, table: Table, options: Options) -> list[Expression
         ) from error
 
 
-def _frames(
-    table: Table, features: Sequence[Expression], rows: int
-) -> Iterator[tuple[Frame, int]]:
+def _frames(table: Table, features: Sequence[Expression], rows: int) -> Iterator[tuple[Frame, int]]:
     names = list(dict.fromkeys(name for each in features for name in each.columns))
     for chunk in table.chunks(names, rows):
         yield Frame.of(chunk), chunk.entries

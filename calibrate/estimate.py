@@ -101,7 +101,9 @@ class Calibration(Protocol):
     """
 
     kind: ClassVar[str]
-    closed_form: ClassVar[str]
+
+    @property
+    def closed_form(self) -> str: ...
 
     @property
     def domain(self) -> Domain: ...

@@ -36,7 +36,7 @@ class Ensemble:
     kind: ClassVar[str] = "ensemble"
 
     @property
-    def closed_form(self) -> str:  # type: ignore[override]
+    def closed_form(self) -> str:
         """That of the nominal calibration."""
         return self.nominal.closed_form
 

@@ -184,9 +184,7 @@ class TextTable:
         return np.asarray(pc.and_(fits, filled).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _extended(
-    lines: pa.Array, good: Values, added: Mapping[str, Values], mark: str
-) -> pa.Array:
+def _extended(lines: pa.Array, good: Values, added: Mapping[str, Values], mark: str) -> pa.Array:
     """Lines with the new fields at their ends."""
     fields = []
     for values in added.values():
@@ -214,7 +212,9 @@ def _first_lines(path: Path, head: bytes) -> tuple[int, list[bytes]]:
     """Where the header or the first row begins, and the lines from there: the last comment
     before the first row is the header if it has as many words."""
     if b"\0" in head:
-        raise DataError(f"{path.name} is no text, and of no known format (ROOT, HDF5, Parquet, NPZ)")
+        raise DataError(
+            f"{path.name} is no text, and of no known format (ROOT, HDF5, Parquet, NPZ)"
+        )
     position, comment = 0, None
     for line in head.splitlines(keepends=True):
         if line.startswith(b"#"):
