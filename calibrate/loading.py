@@ -13,6 +13,7 @@ from calibrate.methods.ensemble import Ensemble
 from calibrate.methods.gaussian_ansatz import FittedGaussianAnsatz
 from calibrate.methods.network import Network
 from calibrate.methods.none import UncalibratedFeatures
+from calibrate.methods.numerical_inversion import InvertedResponse
 from calibrate.methods.polynomial import Polynomial
 from calibrate.storage import load_state
 
@@ -28,7 +29,7 @@ class Stored(Protocol):
     def from_state(cls, state: State) -> Any: ...  # noqa: ANN401 - each class returns itself
 
 
-CLASSES = (FittedGaussianAnsatz, GivenColumns, Network, Polynomial, UncalibratedFeatures)
+CLASSES = (FittedGaussianAnsatz, GivenColumns, InvertedResponse, Network, Polynomial, UncalibratedFeatures)
 KINDS: Mapping[str, Stored] = {fitted.kind: cast(Stored, fitted) for fitted in CLASSES}
 """The only classes that a file can become; a file never names a class to import."""
 

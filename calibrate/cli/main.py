@@ -127,7 +127,7 @@ def guarded(command: Callable[[], object]) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; the folder of the unfinished run has no report.json", 1)
+        return _fail("interrupted; a run folder without report.json is unfinished", 1)
     except BrokenPipeError:
         return 1
     except Exception as error:
