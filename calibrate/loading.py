@@ -29,7 +29,14 @@ class Stored(Protocol):
     def from_state(cls, state: State) -> Any: ...  # noqa: ANN401 - each class returns itself
 
 
-CLASSES = (FittedGaussianAnsatz, GivenColumns, InvertedResponse, Network, Polynomial, UncalibratedFeatures)
+CLASSES = (
+    FittedGaussianAnsatz,
+    GivenColumns,
+    InvertedResponse,
+    Network,
+    Polynomial,
+    UncalibratedFeatures,
+)
 KINDS: Mapping[str, Stored] = {fitted.kind: cast(Stored, fitted) for fitted in CLASSES}
 """The only classes that a file can become; a file never names a class to import."""
 

