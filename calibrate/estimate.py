@@ -20,11 +20,16 @@ State = Mapping[str, Any]
 @dataclass(frozen=True)
 class Estimate:
     """ẑ (n, d_z) in physical units, its covariance (n, d_z, d_z) where the method quotes one,
-    and `inside` (n,): whether x lies in the range the calibration was derived in."""
+    and `inside` (n,): whether x lies in the range the calibration was derived in.
+
+    `statistical` (n, d_z) is the error that ẑ(x) has since its training sample is finite, the
+    same for all events of one x: what bootstrap refits scatter by; None where it is not known.
+    """
 
     z: FloatArray
     covariance: FloatArray | None
     inside: BoolArray
+    statistical: FloatArray | None = None
 
     @property
     def sigma(self) -> FloatArray | None:
@@ -50,6 +55,15 @@ class Domain:
             names = ", ".join(c.name for c in self.x_columns)
             raise DataError(f"the calibration takes (n, {len(self.x_columns)}): {names}; {x.shape}")
         return x
+
+    def features(self, sample: Sample) -> FloatArray:
+        """x (n, d_x) from a sample by the features' names, be they features there or spectators.
+
+        Raises DataError for one that is not there, with the nearest names.
+        """
+        if sample.x_columns == self.x_columns:
+            return sample.x
+        return np.column_stack([sample.column(column.name) for column in self.x_columns])
 
     @classmethod
     def of(cls, sample: Sample) -> Domain:
@@ -87,7 +101,9 @@ class Calibration(Protocol):
     """
 
     kind: ClassVar[str]
-    closed_form: ClassVar[str]
+
+    @property
+    def closed_form(self) -> str: ...
 
     @property
     def domain(self) -> Domain: ...
@@ -132,3 +148,12 @@ class Evaluator(Protocol):
     def __call__(
         self, fits: Mapping[str, Calibration], task: RegressionTask, refit: Refit, context: Context
     ) -> Findings: ...
+
+
+@runtime_checkable
+class CheckingEvaluator(Protocol):
+    """An evaluator that can say before any fit that a task does not have what it needs."""
+
+    def check(self, task: RegressionTask) -> None:
+        """Raise ConfigurationError or DataError if the task cannot be evaluated."""
+        ...

@@ -180,9 +180,7 @@ def _value(node: ast.expr, columns: Mapping[str, Values]) -> Any:  # noqa: ANN40
         return UNARY[type(node.op)](_value(node.operand, columns))
     if isinstance(node, ast.BoolOp):
         combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-        return combine.reduce(
-            np.broadcast_arrays(*(_value(each, columns) for each in node.values))
-        )
+        return combine.reduce(np.broadcast_arrays(*(_value(each, columns) for each in node.values)))
     if isinstance(node, ast.Compare):
         values = [_value(each, columns) for each in (node.left, *node.comparators)]
         pairs = zip(node.ops, values, values[1:], strict=False)

@@ -10,7 +10,7 @@ from calibrate.sample import FloatArray
 
 
 class Jets(NamedTuple):
-    """One jet of each event: pT [GeV], rapidity, φ [rad], mass [GeV], each (n,)."""
+    """Jets: pT [GeV], rapidity, φ [rad], mass [GeV], each (n,), or (n, 2) for two of each event."""
 
     pt: FloatArray
     y: FloatArray
@@ -32,3 +32,14 @@ def dijet_mass(first: Jets, second: Jets) -> FloatArray:
 def pseudorapidity(pt: FloatArray, y: FloatArray, m: FloatArray) -> FloatArray:
     """η from pT [GeV], rapidity and mass [GeV]: sinh η = sinh y · √(1 + m²/pT²)."""
     return np.asarray(np.arcsinh(np.sinh(y) * np.hypot(1.0, m / pt)))
+
+
+def rapidity(pt: FloatArray, eta: FloatArray, m: FloatArray) -> FloatArray:
+    """y from pT [GeV], η and mass [GeV]: sinh y = sinh η / √(1 + m²/pT²)."""
+    return np.asarray(np.arcsinh(np.sinh(eta) / np.hypot(1.0, m / pt)))
+
+
+def delta_phi(first: FloatArray, second: FloatArray) -> FloatArray:
+    """The angle [rad] from the second to the first, in [-π, π]."""
+    apart = first - second
+    return np.asarray(apart - 2 * np.pi * np.round(apart / (2 * np.pi)))

@@ -8,9 +8,12 @@ from typing import Any, Protocol, cast
 
 from calibrate.errors import StorageError, nearest
 from calibrate.estimate import Calibration, State
+from calibrate.methods.column import GivenColumns
+from calibrate.methods.ensemble import Ensemble
 from calibrate.methods.gaussian_ansatz import FittedGaussianAnsatz
 from calibrate.methods.network import Network
 from calibrate.methods.none import UncalibratedFeatures
+from calibrate.methods.numerical_inversion import InvertedResponse
 from calibrate.methods.polynomial import Polynomial
 from calibrate.storage import load_state
 
@@ -26,7 +29,14 @@ class Stored(Protocol):
     def from_state(cls, state: State) -> Any: ...  # noqa: ANN401 - each class returns itself
 
 
-CLASSES = (FittedGaussianAnsatz, Network, Polynomial, UncalibratedFeatures)
+CLASSES = (
+    FittedGaussianAnsatz,
+    GivenColumns,
+    InvertedResponse,
+    Network,
+    Polynomial,
+    UncalibratedFeatures,
+)
 KINDS: Mapping[str, Stored] = {fitted.kind: cast(Stored, fitted) for fitted in CLASSES}
 """The only classes that a file can become; a file never names a class to import."""
 
@@ -36,12 +46,25 @@ def load(path: str | Path) -> Calibration:
 
     Raises StorageError if there is none, it is damaged, or its kind is unknown.
     """
-    path = Path(path)
-    kind, state = load_state(path / FITTED_FILE if path.is_dir() else path)
-    if kind not in KINDS:
-        raise StorageError(f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}")
+    path = fitted_file(path)
+    kind, state = load_state(path)
     try:
-        fitted: Calibration = KINDS[kind].from_state(state)
+        return _rebuilt(path, kind, state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise StorageError(f"{path} holds a damaged '{kind}': {error!r}") from error
+
+
+def fitted_file(path: str | Path) -> Path:
+    """The `fitted.h5` of a run folder, or the file itself."""
+    path = Path(path)
+    return path / FITTED_FILE if path.is_dir() else path
+
+
+def _rebuilt(path: Path, kind: str, state: State) -> Calibration:
+    if kind == Ensemble.kind:
+        members = [_rebuilt(path, member["fitted"], member["state"]) for member in state["members"]]
+        return Ensemble(members[0], tuple(members[1:]))
+    if kind not in KINDS:
+        raise StorageError(f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}")
+    fitted: Calibration = KINDS[kind].from_state(state)
     return fitted

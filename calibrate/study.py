@@ -9,9 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from calibrate.context import Context
+from calibrate.context import Context, Silent
 from calibrate.errors import MisfitError
-from calibrate.estimate import Calibration, Evaluator, RegressionDataset, Regressor
+from calibrate.estimate import (
+    Calibration,
+    CheckingEvaluator,
+    Evaluator,
+    RegressionDataset,
+    Regressor,
+)
+from calibrate.methods.ensemble import bootstrap_ensemble
 from calibrate.records import Findings, FitSummary, Outcome, Quantity, Record, Table
 from calibrate.task import RegressionTask
 
@@ -20,7 +27,8 @@ TASKS = ("regression", "transport", "inference")
 
 @dataclass(frozen=True)
 class Study:
-    """What is studied. `methods` holds the studied method first, then those compared with.
+    """What is studied. `methods` holds the studied method first, then those compared with;
+    `replicas` bootstrap refits give the statistical error of the studied calibration.
 
     Raises MisfitError if the dataset does not offer the task that the methods need.
     """
@@ -28,6 +36,7 @@ class Study:
     data: RegressionDataset
     methods: Mapping[str, Regressor]
     evaluators: Mapping[str, Evaluator]
+    replicas: int = 0
 
     def __post_init__(self) -> None:
         if not hasattr(self.data, "regression"):
@@ -51,11 +60,16 @@ def run(study: Study, context: Context, about: Mapping[str, Any], configuration:
     seconds: dict[str, float] = {}
     with _timed(seconds, "load"):
         task = study.data.regression(context)
+        for evaluator in study.evaluators.values():
+            if isinstance(evaluator, CheckingEvaluator):
+                evaluator.check(task)
     with _timed(seconds, "fit"):
         fits = {
             label: method.fit(task, context.child(label)) for label, method in study.methods.items()
         }
-    main = next(iter(study.methods))
+        main = next(iter(study.methods))
+        if study.replicas:
+            fits[main] = _with_replicas(study, fits[main], main, task, context)
 
     def refit(other: RegressionTask) -> Calibration:
         return study.methods[main].fit(other, context.child(main, "refit"))
@@ -67,6 +81,19 @@ def run(study: Study, context: Context, about: Mapping[str, Any], configuration:
         ]
     run_block = {**about, "seconds": seconds, "data_sha256": dict(task.files)}
     return Result(fits, _outcome(fits, task, found, run_block, configuration))
+
+
+def _with_replicas(
+    study: Study, nominal: Calibration, main: str, task: RegressionTask, context: Context
+) -> Calibration:
+    quiet = replace(context.child(main), progress=Silent())
+    return bootstrap_ensemble(
+        nominal,
+        lambda other: study.methods[main].fit(other, quiet),
+        task,
+        study.replicas,
+        context.child(main),
+    )
 
 
 def _outcome(

@@ -23,7 +23,8 @@ from calibrate.device import DEVICES
 from calibrate.errors import CalibrateError, ConfigurationError, nearest
 from calibrate.study import Study
 
-REQUIRED = ("data", "method")
+METHOD = "method"
+REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
 PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
 VERSION_BASE = "1.3"
@@ -102,6 +103,11 @@ def parse(overrides: Sequence[str]) -> list[Override]:
         raise ConfigurationError(f"cannot read the overrides: {error}") from error
 
 
+def named_groups(overrides: Sequence[str]) -> set[str]:
+    """The groups and keys that the overrides name."""
+    return {override.key_or_group.split("@")[0] for override in parse(overrides)}
+
+
 def plan(overrides: Sequence[str]) -> Plan:
     """Compose and instantiate everything a run needs; refuses what does not fit together."""
     composed = compose(overrides)
@@ -126,7 +132,12 @@ def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
     evaluators = {
         name: _instantiated(part, f"evaluator.{name}") for name, part in composed.evaluator.items()
     }
-    study = Study(data, methods, evaluators)
+    needed = [name for method in methods.values() for name in getattr(method, "columns", ())]
+    if needed and hasattr(data, "with_columns"):
+        data = data.with_columns(needed)
+    if not isinstance(composed.replicas, int) or composed.replicas < 0 or composed.replicas == 1:
+        raise ConfigurationError(f"replicas must be 0, or at least 2: got {composed.replicas!r}")
+    study = Study(data, methods, evaluators, composed.replicas)
     seed = composed.seed
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigurationError(f"seed must be an integer ≥ 0, got {seed!r}")

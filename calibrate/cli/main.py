@@ -62,6 +62,48 @@ def run_command(
     ctx.exit(run_many(overrides) if multirun else run(overrides))
 
 
+@cli.command("apply", context_settings={"max_content_width": 100})
+@click.argument("run", metavar="RUN", shell_complete=complete_run_folder)
+@click.argument("source", metavar="INPUT", type=click.Path())
+@click.argument("target", metavar="OUTPUT", type=click.Path())
+@click.option("--column", "columns", multiple=True, metavar="FEATURE=EXPRESSION",
+              help="Where a feature is in INPUT, if not in the column of its name.")  # fmt: skip
+@click.option("--name", "names", multiple=True, help="Stem of the new columns' names, per truth.")
+@click.option("--outside", default="flag", show_default=True, metavar="flag|clamp|refuse",
+              help="Rows outside the range of the training sample.")  # fmt: skip
+@click.option("--chunk", "rows", default=100_000, show_default=True, help="Rows read at a time.")
+@click.option("--tree", help="ROOT tree, HDF5 group or compound dataset of INPUT.")
+@click.option("--friend", is_flag=True, help="ROOT: a tree beside the old one, in a copied file.")
+def apply_command(run: str, source: str, target: str, columns: tuple[str, ...],
+                  names: tuple[str, ...], outside: str, rows: int, tree: str | None,
+                  friend: bool) -> None:  # fmt: skip
+    """Write OUTPUT, a copy of INPUT with the calibration of RUN as new columns.
+
+    ROOT, HDF5, Parquet, CSV and other text; jagged stays jagged, other columns stay untouched.
+    The columns are STEM_calibrated, STEM_sigma (the resolution, where one is quoted), STEM_up and
+    STEM_down (runs with replicas), and STEM_valid, false outside the range of the training sample.
+    """
+    from calibrate.cli.apply import apply_run
+
+    for line in apply_run(run, source, target, columns, names, outside, rows, tree, friend):
+        click.echo(line)
+
+
+@cli.command("evaluate", context_settings={"ignore_unknown_options": True})
+@click.argument("run", metavar="RUN", shell_complete=complete_run_folder)
+@click.argument("overrides", nargs=-1, shell_complete=complete_override)
+@click.pass_context
+def evaluate_command(ctx: click.Context, run: str, overrides: tuple[str, ...]) -> None:
+    """Evaluate the stored calibration of RUN on another dataset, and leave a report.
+
+    OVERRIDES are key=value as for `calibrate run`: data=… is needed; method=… is shown beside it,
+    such as method=column method.z=jet_pt_jec, an estimate that stands in a column of the data.
+    """
+    from calibrate.cli.evaluate import evaluate
+
+    ctx.exit(evaluate(run, overrides))
+
+
 @cli.command("report")
 @click.argument("folder", type=click.Path(), metavar="RUN", shell_complete=complete_run_folder)
 def report_command(folder: str) -> None:
@@ -85,7 +127,7 @@ def guarded(command: Callable[[], object]) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; the folder of the unfinished run has no report.json", 1)
+        return _fail("interrupted; a run folder without report.json is unfinished", 1)
     except BrokenPipeError:
         return 1
     except Exception as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,12 +33,16 @@ log = logging.getLogger("calibrate")
 
 def run(overrides: Sequence[str]) -> int:
     """Run one study; prints verdicts and the page's path. Exit status 0: a report was written."""
-    planned = plan(overrides)
-    command = shlex.join(["calibrate", "run", *overrides])
+    return execute(plan(overrides), shlex.join(["calibrate", "run", *overrides]))
+
+
+def execute(planned: Plan, command: str, about: Mapping[str, Any] | None = None) -> int:
+    """Run what is planned; `about` goes into the `run` block of the report."""
     context = Context(seed=planned.seed, device=planned.device, progress=progress())
     folder = create_run_folder(Path(planned.output), planned.data, planned.method)
     with _logged(folder, command):
-        result = run_study(planned.study, context, _about(planned, command), planned.configuration)
+        known = {**_about(planned, command), **(about or {})}
+        result = run_study(planned.study, context, known, planned.configuration)
         if planned.note:
             notes = (planned.note, *result.outcome.notes)
             result = replace(result, outcome=replace(result.outcome, notes=notes))

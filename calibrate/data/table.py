@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,11 @@ class Table:
             files={str(path): sha256(path) for path in used},
             notes=(*notes, *positive_notes),
         )
+
+    def with_columns(self, names: Sequence[str]) -> Table:
+        """The same with further spectators, for methods that need them."""
+        missing = [name for name in dict.fromkeys(names) if name not in self._roles()]
+        return replace(self, spectators=[*_listed("data.spectators", self.spectators), *missing])
 
     def _roles(self) -> list[str]:
         parts = (("x", self.x), ("z", self.z), ("spectators", self.spectators))

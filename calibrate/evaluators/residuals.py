@@ -54,7 +54,7 @@ def residuals(
 ) -> Iterator[tuple[str, Residual]]:
     """Method label and residual, for every truth column; the label is the test's name, with the
     column's where there are several."""
-    estimates = {method: fit.estimate(sample.x) for method, fit in fits.items()}
+    estimates = {method: fit.estimate(fit.domain.features(sample)) for method, fit in fits.items()}
     several = len(sample.z_columns) > 1
     for component, column in enumerate(sample.z_columns):
         label = f"{test}.{column.name}" if several else test

@@ -22,6 +22,9 @@ from calibrate.tables.columns import (
     refuse_names,
 )
 
+COMPLETE_LISTS = (b"awkward_array_metadata",)
+"""Metadata that must describe every column: left out of a copy that has more of them."""
+
 
 class ParquetTable:
     """A Parquet file."""
@@ -55,6 +58,8 @@ class ParquetTable:
         """All columns bit by bit, new ones after them; the schema's metadata is kept."""
         refuse_names(self.path, self.names, tuple(new.types))
         schema = self._file.schema_arrow
+        kept = {k: v for k, v in (schema.metadata or {}).items() if k not in COMPLETE_LISTS}
+        schema = schema.with_metadata(kept)
         for name, kind in new.types.items():
             value = pa.from_numpy_dtype(kind)
             schema = schema.append(pa.field(name, value if new.like is None else pa.list_(value)))

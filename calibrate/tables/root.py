@@ -26,6 +26,7 @@ from calibrate.tables.columns import (
 NUMBERS = "fiub"
 RECORD = "record of "
 """Jagged branches of one counter are written as one record, whose own name appears nowhere."""
+TREES = ("TTree", "TNtuple", "TNtupleD")
 OWN_COUNTER = "ncalibrated"
 
 
@@ -169,7 +170,9 @@ def _number(branch: Any) -> np.dtype[Any] | None:  # noqa: ANN401 - uproot's bra
 
 def _tree_name(file: Any, path: Path, tree: str | None) -> str:  # noqa: ANN401 - uproot's file
     found = file.classnames(cycle=False)
-    trees = sorted(name for name, kind in found.items() if kind == "TTree")
+    trees = sorted(name for name, kind in found.items() if kind in TREES)
+    if not trees and any("RNTuple" in kind for kind in found.values()):
+        raise DataError(f"{path.name} holds RNTuples: only trees (TTree) are read; convert it")
     if tree is not None:
         if tree not in trees:
             raise DataError(f"{path.name} has no tree '{tree}': {nearest(tree, trees)}")

@@ -1,6 +1,7 @@
 """CSV and whitespace-separated text, plain or gzipped, with or without a header.
 
-Lines with another number of fields than the first are left out and counted.
+Lines with another number of fields than the first (with given names: than most) are left out and
+counted.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,9 +40,10 @@ class TextTable:
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
         self.path, self.skipped = path, 0
         with _readable(path), self._opened() as file:
-            self._start, lines = _first_lines(path, file.read(HEADER_SAMPLE))
+            head = file.read(HEADER_SAMPLE)
+        self._start, lines = _first_lines(path, head)
         self._delimiter = next((d for d in DELIMITERS if d in lines[0]), b" ")
-        self.names, self._header = self._columns(lines, names)
+        self.names, self._header = self._columns(lines, names, head)
 
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The columns; DataError where one holds no numbers. `skipped` counts unusable lines."""
@@ -81,7 +84,7 @@ class TextTable:
             return file.read(2) == GZIP
 
     def _columns(
-        self, lines: Sequence[bytes], names: Sequence[str] | None
+        self, lines: Sequence[bytes], names: Sequence[str] | None, head: bytes
     ) -> tuple[tuple[str, ...], bool]:
         """The columns' names, and whether the first line is a header."""
         fields = self._fields(lines[0].lstrip(b"#"))
@@ -90,14 +93,21 @@ class TextTable:
             found = fields if header else [f"c{i}" for i in range(len(fields))]
         else:
             found = [str(name) for name in names]
-        if len(found) != len(fields):
-            raise ConfigurationError(
-                f"{self.path.name} has {len(fields)} columns, but data.names has {len(found)}"
-            )
+            width = self._usual_width(head)
+            if len(found) != width:
+                raise ConfigurationError(
+                    f"{self.path.name} has {width} columns, but data.names has {len(found)}"
+                )
         doubled = [name for name in found if found.count(name) > 1]
         if doubled:
             raise DataError(f"{self.path.name} has two columns '{doubled[0]}'")
         return tuple(found), header
+
+    def _usual_width(self, head: bytes) -> int:
+        """The number of fields of most of the first lines: the very first may be incomplete."""
+        whole = head[: head.rfind(b"\n") + 1] or head
+        lines = [line for line in whole.splitlines() if line.strip() and not line.startswith(b"#")]
+        return Counter(len(self._fields(line)) for line in lines).most_common(1)[0][0]
 
     def _fields(self, line: bytes) -> list[str]:
         try:
@@ -184,9 +194,7 @@ class TextTable:
         return np.asarray(pc.and_(fits, filled).to_numpy(zero_copy_only=False), dtype=bool)
 
 
-def _extended(
-    lines: pa.Array, good: Values, added: Mapping[str, Values], mark: str
-) -> pa.Array:
+def _extended(lines: pa.Array, good: Values, added: Mapping[str, Values], mark: str) -> pa.Array:
     """Lines with the new fields at their ends."""
     fields = []
     for values in added.values():
@@ -214,7 +222,9 @@ def _first_lines(path: Path, head: bytes) -> tuple[int, list[bytes]]:
     """Where the header or the first row begins, and the lines from there: the last comment
     before the first row is the header if it has as many words."""
     if b"\0" in head:
-        raise DataError(f"{path.name} is no text, and of no known format (ROOT, HDF5, Parquet, NPZ)")
+        raise DataError(
+            f"{path.name} is no text, and of no known format (ROOT, HDF5, Parquet, NPZ)"
+        )
     position, comment = 0, None
     for line in head.splitlines(keepends=True):
         if line.startswith(b"#"):

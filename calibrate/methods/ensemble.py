@@ -1,0 +1,97 @@
+"""The statistical error of a calibration, from refits to bootstrap samples.
+
+A calibration is a function of its training sample. Each replica is fitted to the same events
+with Poisson(1) counts per group (Efron's bootstrap); at fixed x the replicas scatter by the
+error that ẑ(x) has because the training sample is finite. All events of one x share it, so that
+it does not average out: it is the up and down variation of the calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from calibrate.context import Context
+from calibrate.errors import FitError
+from calibrate.estimate import Calibration, Domain, Estimate, State
+from calibrate.records import FitSummary
+from calibrate.sample import FloatArray
+from calibrate.statistics import Poisson
+from calibrate.task import RegressionTask
+
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """A calibration, and its replicas: ẑ and Σ are the nominal ones', `statistical` is the
+    standard deviation over the replicas."""
+
+    nominal: Calibration
+    replicas: tuple[Calibration, ...]
+    notes: tuple[str, ...] = ()
+    kind: ClassVar[str] = "ensemble"
+
+    @property
+    def closed_form(self) -> str:
+        """That of the nominal calibration."""
+        return self.nominal.closed_form
+
+    @property
+    def domain(self) -> Domain:
+        """That of the nominal calibration."""
+        return self.nominal.domain
+
+    @property
+    def summary(self) -> FitSummary:
+        """That of the nominal fit, with a note on the replicas."""
+        summary = self.nominal.summary
+        return replace(summary, notes=(*summary.notes, *self.notes))
+
+    def estimate(self, x: FloatArray) -> Estimate:
+        """The nominal estimate for x (n, d_x), with its statistical error."""
+        found = self.nominal.estimate(x)
+        total, squares = np.zeros_like(found.z), np.zeros_like(found.z)
+        for replica in self.replicas:
+            shift = replica.estimate(x).z - found.z
+            total += shift
+            squares += shift**2
+        n = len(self.replicas)
+        variance = (squares - total**2 / n) / (n - 1)
+        return replace(found, statistical=np.sqrt(np.maximum(variance, 0.0)))
+
+    def state(self) -> State:
+        """Kind and state of the nominal calibration and of each replica."""
+        members = (self.nominal, *self.replicas)
+        return {"members": [{"fitted": each.kind, "state": each.state()} for each in members]}
+
+
+def bootstrap_ensemble(
+    nominal: Calibration,
+    fit: Callable[[RegressionTask], Calibration],
+    task: RegressionTask,
+    replicas: int,
+    context: Context,
+) -> Ensemble:
+    """Fit `replicas` bootstrap samples of the training sample.
+
+    Raises FitError if fewer than two of the fits succeed; those that fail are noted.
+    """
+    train = task.train
+    poisson = Poisson(train.groups, replicas, context.sequence("replicas"))
+    members, failed = [], 0
+    with context.progress.track("replicas", replicas) as advance:
+        for counts in (column for chunk in poisson.counts() for column in chunk.T):
+            try:
+                members.append(fit(replace(task, train=train.with_weights(train.w * counts))))
+            except FitError:
+                failed += 1
+            advance(1)
+    if len(members) < FEWEST:
+        raise FitError(f"{failed} of {replicas} bootstrap refits failed: no statistical error")
+    note = f"statistical error of the calibration from {len(members)} bootstrap refits"
+    note += f" ({failed} more failed)" if failed else ""
+    return Ensemble(nominal, tuple(members), (note,))
