@@ -18,6 +18,9 @@ from calibrate.evaluators.closure import Closure
 from calibrate.evaluators.curves import Curves
 from calibrate.evaluators.resolution import resolution_fit, term_table
 from calibrate.evaluators.spectra import Spectra
+from calibrate.methods.ensemble import Ensemble
+from calibrate.methods.mse import MSE
+from calibrate.methods.none import Uncalibrated
 from calibrate.records import (
     RECORDS,
     CalibrationCurve,
@@ -32,6 +35,7 @@ from calibrate.records import (
     SlicedClosure,
     SpectrumHistogram,
     Table,
+    TailHistogram,
     fit_state,
 )
 from calibrate.sample import Column, Sample, concatenate
@@ -917,3 +921,59 @@ def test_no_table_of_failing_bins_where_none_fails():
     assert {(row["test"], row["by"], row["by_low"]) for row in rows} == {("nominal", None, None)}
     units = dict(zip(table.columns, table.units, strict=True))
     assert (units["z_low"], units["bias"], units["by_low"]) == ("GeV", "GeV", "")
+
+
+# Tails, and the calibration's own statistical error
+
+
+def tailed_task(fraction: float) -> RegressionTask:
+    """x/z ~ N(1, 0.02²), but for a fraction that lies at 0.7."""
+    rng = np.random.default_rng(5)
+    z = rng.uniform(100, 200, 40_000)
+    u = np.where(rng.random(z.size) < fraction, 0.7, rng.normal(1, 0.02, z.size))
+    columns = (Column("pt", "GeV", positive=True),), (Column("pt_true", "GeV", positive=True),)
+    sample = Sample((u * z)[:, None], z[:, None], np.ones(z.size), *columns)
+    return RegressionTask(sample, {"nominal": sample}, ("pt",))
+
+
+def findings_of(task: RegressionTask, fit: Calibration | None = None) -> Findings:
+    fit = fit or Uncalibrated().fit(task, Context())
+    return Closure(bins=4, replicas=10)({"none": fit}, task, lambda other: fit, Context())
+
+
+def test_tails_are_recorded_with_their_share():
+    found = findings_of(tailed_task(0.01)).records
+    (tails,) = [record for record in found if isinstance(record, TailHistogram)]
+    assert tails.below == pytest.approx(0.01, abs=4 * tails.below_error)
+    assert tails.below_error == pytest.approx(np.sqrt(0.01 * 0.99 / 40_000), rel=0.1)
+    assert tails.above < 1e-4
+    assert tails.edges[0] <= 0.7
+    assert np.sum(tails.density * np.diff(tails.edges)) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_gaussian_response_has_no_tails():
+    found = findings_of(tailed_task(0.0)).records
+    assert not [record for record in found if isinstance(record, TailHistogram)]
+
+
+def test_the_error_that_refits_share_is_told_per_bin():
+    task = tailed_task(0.0)
+    nominal = MSE(degree=1).fit(task, Context())
+    fits = [
+        MSE(degree=1).fit(replace(task, train=task.train.take(slice(i, None, 4))), Context())
+        for i in range(4)
+    ]
+    ensemble = Ensemble(nominal, tuple(fits))
+    (curve,) = [r for r in findings_of(task, ensemble).records if isinstance(r, ClosureCurve)]
+    sample = task.tests["nominal"]
+    z, estimate = sample.z[:, 0], np.stack([fit.estimate(sample.x).z[:, 0] for fit in fits])
+    index = np.digitize(z, curve.edges[1:-1])
+    inside = (z >= curve.edges[0]) & (z <= curve.edges[-1])
+    relative = np.std(estimate, axis=0, ddof=1) / z
+    expected = [relative[inside & (index == b)].mean() for b in range(len(curve.mean))]
+    np.testing.assert_allclose(curve.calibration_error, expected, rtol=1e-9)
+
+
+def test_without_refits_there_is_no_such_error():
+    (curve,) = [r for r in findings_of(tailed_task(0.0)).records if isinstance(r, ClosureCurve)]
+    assert np.isnan(curve.calibration_error).all()

@@ -18,7 +18,7 @@ from calibrate.checks import finite_number, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration, Refit
-from calibrate.evaluators.histograms import response_edges
+from calibrate.evaluators.histograms import response_edges, tail_edges
 from calibrate.evaluators.residuals import Residual, residuals
 from calibrate.evaluators.resolution import is_transverse_momentum, term_table
 from calibrate.evaluators.slices import Sliced, Slicing, sliced_table, slicings
@@ -132,7 +132,8 @@ class Closure:
             if residual.label not in binning:
                 alike = [r for _, r in found if r.label == residual.label]
                 edges, tolerance = self._edges(residual.z, sample), self._tolerance(task, residual)
-                binning[residual.label] = Binning(edges, response_edges(alike, sample.w), tolerance)
+                shapes = response_edges(alike, sample.w), tail_edges(alike, sample.w)
+                binning[residual.label] = Binning(edges, *shapes, tolerance)
         return [
             View(
                 method,

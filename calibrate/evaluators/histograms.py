@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibrate.evaluators.residuals import Residual
-from calibrate.records import PullHistogram, ResponseHistogram
-from calibrate.sample import FloatArray, Sample
+from calibrate.records import PullHistogram, ResponseHistogram, TailHistogram
+from calibrate.sample import BoolArray, FloatArray, Sample
 from calibrate.statistics import (
     Summary,
     bin_index,
@@ -23,6 +23,10 @@ from calibrate.statistics import (
 
 RESPONSE_BINS = 60
 SHOWN = (0.002, 0.998)
+REACH = 5.0
+RARE = 2e-4
+TAIL_BINS = 80
+FARTHEST = (2e-5, 1 - 2e-5)
 PULL_EDGES = np.linspace(-5.0, 5.0, 51)
 
 
@@ -56,6 +60,54 @@ def response_edges(residuals: Sequence[Residual], w: FloatArray) -> FloatArray:
     limits = [weighted_quantile(r.u, weights, SHOWN, r.ascending) for r in residuals]
     low, high = min(q[0] for q in limits), max(q[1] for q in limits)
     return np.linspace(low, high if high > low else low + 1.0, RESPONSE_BINS + 1)
+
+
+def tail_edges(residuals: Sequence[Residual], w: FloatArray) -> FloatArray | None:
+    """Common edges out to the last of the tails; None where no method has any, or weights are
+    negative: less than 0.02 % beyond `REACH` half 16-84 % intervals from the median."""
+    if np.any(w < 0):
+        return None
+    if not any(sum(np.sum(w[side]) for side in _tails(r, w)) > RARE * np.sum(w) for r in residuals):
+        return None
+    limits = [weighted_quantile(r.u, w, FARTHEST, r.ascending) for r in residuals]
+    low, high = min(q[0] for q in limits), max(q[1] for q in limits)
+    return np.linspace(low, high, TAIL_BINS + 1)
+
+
+def tail_histogram(
+    method: str, residual: Residual, sample: Sample, edges: FloatArray
+) -> TailHistogram:
+    """The distribution of u out to its tails, and how much lies in them."""
+    found, w = density(residual.u, sample, edges), sample.w
+    shares, errors = [], []
+    for side in _tails(residual, w):
+        share = float(np.sum(w[side]) / np.sum(w))
+        deviations = np.bincount(sample.groups.row, w * (side - share))
+        shares.append(share)
+        errors.append(float(np.sqrt(np.sum(deviations**2)) / np.sum(w)))
+    return TailHistogram(
+        method=method,
+        test=residual.label,
+        z_name=residual.column.name,
+        z_unit=residual.column.unit,
+        relative=residual.column.positive,
+        edges=edges,
+        density=found.density,
+        density_error=found.error,
+        reach=REACH,
+        below=shares[0],
+        below_error=errors[0],
+        above=shares[1],
+        above_error=errors[1],
+    )
+
+
+def _tails(residual: Residual, w: FloatArray) -> tuple[BoolArray, BoolArray]:
+    """Which events lie below and above the core."""
+    levels = [0.1587, 0.5, 0.8413]
+    low, median, high = weighted_quantile(residual.u, w, levels, residual.ascending)
+    width = REACH * float(high - low) / 2
+    return residual.u < median - width, residual.u > median + width
 
 
 def response_histogram(

@@ -27,6 +27,7 @@ class Residual:
     estimate: FloatArray
     sigma: FloatArray | None
     inside: BoolArray
+    statistical: FloatArray | None = None
 
     @cached_property
     def u(self) -> FloatArray:
@@ -67,7 +68,8 @@ def _residual(
 ) -> Residual:
     sigma = None if estimate.sigma is None else np.asarray(estimate.sigma[:, component])
     z, guess = sample.z[:, component], estimate.z[:, component]
-    return Residual(label, column, component, z, guess, sigma, estimate.inside)
+    shared = None if estimate.statistical is None else estimate.statistical[:, component]
+    return Residual(label, column, component, z, guess, sigma, estimate.inside, shared)
 
 
 def binned_mean(values: FloatArray, w: FloatArray, index: IntArray, bins: int) -> FloatArray:

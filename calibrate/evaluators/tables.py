@@ -15,7 +15,7 @@ def closure_table(curve: ClosureCurve) -> Table:
     quantities = ("mean", "median", "std", "iqr", "sigma", "mode")
     columns = ["z_low", "z_high", "n_effective"]
     columns += [name for q in quantities for name in (q, f"{q}_error")]
-    columns += ["fit_low", "fit_high"]
+    columns += ["calibration_error", "fit_low", "fit_high"]
     arrays = [curve.edges[:-1], curve.edges[1:]]
     arrays += [np.asarray(getattr(curve, name)) for name in columns[2:]]
     arrays.append(curve.fit_chi2 / np.maximum(curve.fit_ndf, 1.0))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibrate.evaluators.histograms import pull_histogram, response_histogram
+from calibrate.evaluators.histograms import pull_histogram, response_histogram, tail_histogram
 from calibrate.evaluators.residuals import Residual, binned_mean, effective_events
 from calibrate.evaluators.resolution import resolution_fit, term_scalars
 from calibrate.evaluators.slices import Sliced, failing_cells, sliced_closure
@@ -39,10 +39,12 @@ Scalars = dict[str, Quantity]
 
 @dataclass(frozen=True)
 class Binning:
-    """Edges in z and in u of one truth column of one test sample, and the bias to tolerate."""
+    """Edges in z and in u of one truth column of one test sample, edges out to the tails of u if
+    it has any, and the bias to tolerate."""
 
     z_edges: FloatArray
     u_edges: FloatArray
+    tail_edges: FloatArray | None
     tolerance: float
 
 
@@ -123,6 +125,7 @@ class View:
             fit_chi2=core.chi2,
             fit_ndf=core.ndf,
             fit_probability=core.probability,
+            calibration_error=self._shared(index, bins),
             sigma=sigma,
             sigma_error=sigma_error,
             exact_bias=unknown if exact is None else exact.bias(z_mean),
@@ -142,6 +145,10 @@ class View:
         edges, sample = self.binning.u_edges, self.sample
         response = response_histogram(self.method, self.residual, sample, edges, self.whole)
         found: list[Record] = [response]
+        if self.binning.tail_edges is not None:
+            found.append(
+                tail_histogram(self.method, self.residual, sample, self.binning.tail_edges)
+            )
         if self.residual.sigma is not None:
             found.append(pull_histogram(self.method, self.residual, sample))
         return found
@@ -176,6 +183,14 @@ class View:
         n_effective = np.maximum(effective_events(w, index, bins, self.sample.groups), 1.0)
         root = np.sqrt(mean)
         return root, np.sqrt(variance / n_effective) / (2 * root)
+
+    def _shared(self, index: IntArray, bins: int) -> FloatArray:
+        """Mean statistical error of the calibration per bin (over z if relative)."""
+        r = self.residual
+        if r.statistical is None:
+            return np.full(bins, np.nan)
+        scale = r.z if r.column.positive else 1.0
+        return binned_mean(r.statistical / scale, self.sample.w, index, bins)
 
     def _exact_resolution(self, form: ClosedForm, index: IntArray, bins: int) -> FloatArray:
         """Σ(z) of the closed form, with the spread of its bias inside the bin added."""

@@ -9,6 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from calibrate.figures import marks
 from calibrate.figures.labels import deviation, deviation_unit, with_unit
@@ -16,6 +17,8 @@ from calibrate.figures.layout import head, legend, ordinary_ticks, set_range, tw
 from calibrate.figures.style import DARK, Look, looks, styled
 from calibrate.records import FITTED, POOR, ClosureCurve
 from calibrate.sample import FloatArray
+
+SHARED = 0.25
 
 
 @styled()
@@ -69,10 +72,22 @@ def _biases(axes: Axes, curves: Sequence[ClosureCurve], style: Mapping[str, Look
     axes.set_ylim(-limit, limit)
     ordinary_ticks(axes.yaxis, (-limit, limit), bins=5)
     for turn, curve in enumerate(chosen):
+        _shared_error(axes, curve, style[curve.method])
         _kinds_of_bias(axes, curve, style[curve.method], turn, len(chosen), limit)
     axes.set_ylabel(with_unit("Bias", deviation_unit(first)))
     if first.relative:
         axes.yaxis.set_major_formatter(lambda bias, _: f"{100 * bias:g} %")
+
+
+def _shared_error(axes: Axes, curve: ClosureCurve, look: Look) -> None:
+    """Boxes of the calibration's own statistical error about the means, where it is known."""
+    known = np.isfinite(curve.calibration_error) & np.isfinite(curve.mean)
+    for b in np.flatnonzero(known):
+        bias, error = curve.mean[b] - curve.reference, curve.calibration_error[b]
+        axes.fill_between(
+            curve.edges[b : b + 2], bias - error, bias + error, color=look.colour, alpha=SHARED,
+            linewidth=0, zorder=1.5, gid=f"{curve.method}:calibration error",
+        )  # fmt: skip
 
 
 def _kinds_of_bias(
@@ -100,6 +115,8 @@ def _kinds(curves: Sequence[ClosureCurve], dashed: bool) -> list[tuple[Artist, s
     if fits:
         poor = f" ({fits.count(POOR)} of {len(fits)} fits poor)" if POOR in fits else ""
         kinds.append(marks.entry("", grey, f"mode{poor}", fill="half"))
+    if any(np.isfinite(curve.calibration_error).any() for curve in curves):
+        kinds.append((Patch(facecolor=DARK, alpha=SHARED), "statistical error of the calibration"))
     kinds += marks.tolerance_entries(first.tolerance, first.relative, first.z_unit)
     return [*kinds, marks.dashed_entry()] if dashed else kinds
 

@@ -12,7 +12,7 @@ from calibrate.figures.closure import closure_figure
 from calibrate.figures.curves import calibration_figure, joint_figure
 from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
-from calibrate.figures.response import response_figure
+from calibrate.figures.response import response_figure, tails_figure
 from calibrate.figures.samples import samples_figure
 from calibrate.figures.slices import map_figure, slices_figure
 from calibrate.figures.spectra import measured, spectra_figure
@@ -28,6 +28,7 @@ from calibrate.records import (
     ResponseHistogram,
     SlicedClosure,
     SpectrumHistogram,
+    TailHistogram,
     TrainingCurve,
 )
 
@@ -59,9 +60,11 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
 def _by_truth(records: Sequence[Record], style: Style) -> Figures:
     curves = _groups(_only(ClosureCurve, records), lambda r: (r.test, r.z_name))
     shapes = _groups(_only(ResponseHistogram, records), lambda r: (r.test, r.z_name))
+    tails = _groups(_only(TailHistogram, records), lambda r: (r.test, r.z_name))
     return {
         **{f"closure_{name}": closure_figure(group, style) for name, group in curves.items()},
         **{f"response_{name}": response_figure(group, style) for name, group in shapes.items()},
+        **{f"tails_{name}": tails_figure(group, style) for name, group in tails.items()},
         **{
             f"resolution_{name}": resolution_figure(group, style, _fits_of(group, records))
             for name, group in curves.items()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from calibrate.records import ClosureCurve, ResponseHistogram, SlicedClosure
+from calibrate.records import ClosureCurve, ResponseHistogram, SlicedClosure, TailHistogram
 
-Deviating = ClosureCurve | ResponseHistogram | SlicedClosure
+Deviating = ClosureCurve | ResponseHistogram | SlicedClosure | TailHistogram
 
 _SYMBOLS = (
     ("mjj", "$m_{jj}$"),

@@ -16,7 +16,7 @@ from calibrate.figures.labels import deviation, deviation_unit, rounded, with_un
 from calibrate.figures.layout import head, legend, one_panel, ordinary_ticks, set_range
 from calibrate.figures.marks import method_label
 from calibrate.figures.style import DARK, Look, looks, styled
-from calibrate.records import FAILED, POOR, TOO_FEW, ResponseHistogram
+from calibrate.records import FAILED, POOR, TOO_FEW, ResponseHistogram, TailHistogram
 from calibrate.sample import FloatArray
 
 CURVE_POINTS = 61
@@ -44,7 +44,41 @@ def response_figure(
     return figure
 
 
-def _reference(histogram: ResponseHistogram) -> float:
+@styled()
+def tails_figure(
+    histograms: Sequence[TailHistogram], style: Mapping[str, Look] | None = None
+) -> Figure:
+    """Density of u of all methods on a logarithmic scale, out to its tails; the legend gives
+    their share."""
+    style = style or looks(histogram.method for histogram in histograms)
+    figure, axes = one_panel()
+    first = histograms[0]
+    axes.axvline(_reference(first), color=DARK, linewidth=1, linestyle=":", gid="reference")
+    for each in histograms:
+        shown = np.where(each.density > 0, each.density, np.nan)
+        steps(axes, each.edges, shown, each.density_error, style[each.method], name=each.method)
+    _axes(axes, histograms)
+    density = np.concatenate([each.density for each in histograms])
+    axes.set_yscale("log")
+    axes.set_ylim(0.5 * np.min(density[density > 0], initial=np.inf), 2 * np.max(density))
+    head(axes, f"test sample: {first.test}")
+    legend(axes, [_tail_entry(each, style[each.method]) for each in histograms])
+    return figure
+
+
+def _tail_entry(histogram: TailHistogram, look: Look) -> tuple[Artist, str]:
+    shares = [
+        f"{rounded(100 * share, 100 * error)} % {side}"
+        for share, error, side in (
+            (histogram.below, histogram.below_error, "below"),
+            (histogram.above, histogram.above_error, "above"),
+        )
+    ]
+    text = f"{method_label(histogram.method, look)}, beyond {histogram.reach:g} widths:"
+    return Line2D([], [], color=look.colour), f"{text}\n{', '.join(shares)}"
+
+
+def _reference(histogram: ResponseHistogram | TailHistogram) -> float:
     return 1.0 if histogram.relative else 0.0
 
 
@@ -69,12 +103,16 @@ def core(histogram: ResponseHistogram, u: FloatArray) -> FloatArray:
 
 
 def _scales(axes: Axes, histograms: Sequence[ResponseHistogram]) -> None:
+    _axes(axes, histograms)
+    set_range(axes, "y", [h.density + h.density_error for h in histograms] + [[0.0]])
+    axes.set_ylim(bottom=0)
+
+
+def _axes(axes: Axes, histograms: Sequence[ResponseHistogram] | Sequence[TailHistogram]) -> None:
     first = histograms[0]
     edges = np.concatenate([histogram.edges for histogram in histograms])
     axes.set_xlim(edges.min(), edges.max())
     ordinary_ticks(axes.xaxis, (edges.min(), edges.max()))
-    set_range(axes, "y", [h.density + h.density_error for h in histograms] + [[0.0]])
-    axes.set_ylim(bottom=0)
     unit = deviation_unit(first)
     axes.set_xlabel(with_unit(deviation(first), unit))
     axes.set_ylabel(with_unit("Probability density", f"1/{unit}" if unit else ""))

@@ -111,8 +111,10 @@ class NumericalInversion:
         t = np.log(z) if relative else z
         centre = binned_sum(w * t, index, number) / binned_sum(w, index, number)
         width = np.where(np.isfinite(found.iqr), found.iqr, found.std)
-        arrays = (each[usable] for each in (centre, response, error, width))
-        return Points(*arrays, relative), float(edges[0]), float(edges[-1])
+        points = Points(
+            centre[usable], response[usable], error[usable], width[usable], relative
+        )
+        return points, float(edges[0]), float(edges[-1])
 
 
 @dataclass(frozen=True)

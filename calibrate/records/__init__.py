@@ -55,6 +55,7 @@ __all__ = [
     "SlicedClosure",
     "SpectrumHistogram",
     "Table",
+    "TailHistogram",
     "TrainingCurve",
     "bin_state",
     "fit_state",
@@ -148,6 +149,26 @@ class ResponseHistogram:
 
 
 @dataclass(frozen=True)
+class TailHistogram:
+    """Density of u out to the last of its tails, with its error, arrays (n_b,); the fractions of
+    weight more than `reach` half 16-84 % intervals below and above the median, with errors."""
+
+    method: str
+    test: str
+    z_name: str
+    z_unit: str
+    relative: bool
+    edges: FloatArray
+    density: FloatArray
+    density_error: FloatArray
+    reach: float
+    below: float
+    below_error: float
+    above: float
+    above_error: float
+
+
+@dataclass(frozen=True)
 class PullHistogram:
     """Density of the pull (ẑ-z)/Σ(x) over one test sample with its error, arrays (n_b,)."""
 
@@ -212,6 +233,7 @@ Record = (
     | ResolutionFit
     | ResponseHistogram
     | PullHistogram
+    | TailHistogram
     | CalibrationCurve
     | JointHistogram
     | SpectrumHistogram

@@ -54,7 +54,9 @@ class ClosureCurve:
 
     `mode` and `fit` are location and width of the Gaussian core, fitted in the window `fit_low`
     … `fit_high` of u; `fit_chi2`, `fit_ndf` and `fit_probability` judge it by a histogram. NaN
-    where no fit converged, and in records of versions without it.
+    where no fit converged, and in records of versions without it. `calibration_error` is the
+    mean statistical error of ẑ (over z if relative) from bootstrap refits, which all events of a
+    bin share; NaN without refits.
     """
 
     method: str
@@ -87,6 +89,7 @@ class ClosureCurve:
     fit_chi2: FloatArray = field(default_factory=_unknown)
     fit_ndf: FloatArray = field(default_factory=_unknown)
     fit_probability: FloatArray = field(default_factory=_unknown)
+    calibration_error: FloatArray = field(default_factory=_unknown)
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -30,6 +30,12 @@ _FIXED = {
         "Distribution of (ẑ - z)/Σ(x), with Σ(x) the resolution that the method quotes, against "
         "a unit Gaussian (dashed); below, the difference in units of its error.",
     ),
+    "tails": (
+        "Tails",
+        "Distribution of u on a logarithmic scale, out to its tails; the legend gives the share of "
+        "the weight beyond five times half the 16-84 % interval from the median. Tails pull the "
+        "mean of u, and hardly its median and mode.",
+    ),
     "training": (
         "Training",
         "The loss at each evaluation; below, its distance to the lowest value on a logarithmic "
