@@ -132,7 +132,7 @@ def test_figures_are_drawn_later_by_report(empty: Path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run",), "a run needs data=… and method=…. Choices: data: dijet, gaussian; method: gau"),
+        (("run",), "a run needs data=… and method=…. Choices: data: d"),
         (("run", "data=gaussian"), "a run needs method=…"),
         (("run", "method=gausian_ansatz", "data=dijet"), "did you mean gaussian_ansatz"),
         (("run", "method=mse", "data=gausian"), "did you mean gaussian"),
@@ -378,7 +378,7 @@ def completed(incomplete: str, *given: str) -> list[str]:
     [
         ("met", (), ["method="]),
         ("method=g", (), ["method=gaussian_ansatz"]),
-        ("data=", (), ["data=", "data=dijet", "data=gaussian"]),
+        ("data=", (), ["data=", *(f"data={name}" for name in choices("data"))]),
         ("data.s", ("data=gaussian",), ["data.sigma="]),
         ("data.s", (), []),
         ("method.deg", ("data=gaussian", "method=mse"), ["method.degree="]),
