@@ -8,6 +8,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 40
+"""Names listed at most where none is near: a tree may have thousands of branches."""
+
 
 class CalibrateError(Exception):
     """A failure with one clear line for the user: the run failed, exit status 1."""
@@ -43,4 +46,5 @@ def nearest(name: str, available: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"available: {', '.join(known) if known else 'none'}"
+    shown = ", ".join(known[:SHOWN]) + (f" … ({len(known)} in all)" if known[SHOWN:] else "")
+    return f"available: {shown or 'none'}"

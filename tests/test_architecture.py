@@ -17,20 +17,22 @@ import calibrate
 
 PACKAGE = Path(calibrate.__file__).parent
 CORE = ("errors", "checks", "sample", "task", "estimate", "records", "context")
+TABLES = {"uproot", "awkward", "pyarrow"}
+"""What reads the user's files: heavy, and needed with `data=table` and `apply` alone."""
 ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
     0: CORE,
     1: (
         *("data", "nn", "statistics", "prior", "kinematics", "storage", "device", "seeding"),
-        *("provenance", "coordinates", "pairing"),
+        *("provenance", "coordinates", "pairing", "expressions", "tables"),
     ),
     2: ("train", "figures"),
     3: ("methods", "evaluators"),
-    3.5: ("loading",),
-    4: ("study", "report"),
+    3.5: ("loading", "stored"),
+    4: ("study", "apply", "report"),
     5: ("cli", "calibrate"),
 }
 FLOORS = {room: floor for floor, rooms in ROOMS_BY_FLOOR.items() for room in rooms}
-WITHOUT_TORCH = (*CORE, "data", "statistics", "prior")
+WITHOUT_TORCH = (*CORE, "data", "statistics", "prior", "expressions", "tables")
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 
@@ -140,8 +142,22 @@ def test_only_figures_import_matplotlib():
     assert outside(importers_of("matplotlib", "mplhep"), "figures") == set()
 
 
-def test_only_data_and_storage_import_h5py():
-    assert outside(importers_of("h5py"), "data", "storage") == set()
+def test_only_data_tables_and_storage_import_h5py():
+    assert outside(importers_of("h5py"), "data", "storage", "tables") == set()
+
+
+def test_only_tables_import_the_libraries_of_tables():
+    assert outside(importers_of(*TABLES), "tables") == set()
+
+
+def test_a_format_loads_its_own_library_only():
+    """`open_table` imports a format's module when it meets such a file."""
+    at_once = {
+        target
+        for m in ("tables", "tables.opening")
+        for target in imported_at_once(f"calibrate.{m}")
+    }
+    assert not at_once & importers_of(*TABLES, "h5py")
 
 
 def test_torch_stays_out_of_the_core_the_data_and_the_statistics():
@@ -183,7 +199,7 @@ def test_the_front_door_opens_without_heavy_libraries(code: str):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
     heavy = {"torch", "hydra", "omegaconf", "matplotlib", "mplhep", "scipy", "h5py", "numpy"}
-    assert loaded & heavy == set()
+    assert loaded & (heavy | TABLES) == set()
 
 
 def test_every_module_says_what_it_is():

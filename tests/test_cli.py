@@ -378,7 +378,7 @@ def completed(incomplete: str, *given: str) -> list[str]:
     [
         ("met", (), ["method="]),
         ("method=g", (), ["method=gaussian_ansatz"]),
-        ("data=", (), ["data=", "data=dijet", "data=gaussian"]),
+        ("data=", (), ["data=", *(f"data={name}" for name in choices("data"))]),
         ("data.s", ("data=gaussian",), ["data.sigma="]),
         ("data.s", (), []),
         ("method.deg", ("data=gaussian", "method=mse"), ["method.degree="]),

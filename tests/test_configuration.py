@@ -22,6 +22,21 @@ from calibrate.study import Study
 CONF = configuration_folder()
 TARGETS = [(group, name) for group in ("data", "method", "evaluator") for name in choices(group)]
 PAIR = ("data=gaussian", "method=mse")
+EXAMPLES = {
+    "table": {"path": "jets.root", "x": ["jet_pt"], "z": ["gen_pt"]},
+    "delphes_dijet": {"path": "delphes.root"},
+    "column": {"z": "jet_pt_jec"},
+}
+"""Values of the options without a default, for each dataset or method that has some."""
+
+
+def needed(name: str, group: str = "data") -> list[str]:
+    """A dataset or method and what it needs, as overrides."""
+    values = {
+        k: v if isinstance(v, str) else f"[{','.join(v)}]"
+        for k, v in EXAMPLES.get(name, {}).items()
+    }
+    return [f"{group}={name}", *(f"{group}.{key}={value}" for key, value in values.items())]
 
 
 def loaded(group: str, name: str) -> dict[str, Any]:
@@ -52,8 +67,12 @@ def test_the_keys_of_a_file_are_the_constructors_keyword_arguments(group: str, n
 def test_the_defaults_of_a_file_are_the_constructors(group: str, name: str):
     """So that the library and the command do the same when nothing is said."""
     target, content = constructor(group, name), loaded(group, name)
-    built, named = target(), {k: v for k, v in content.items() if k != "_target_"}
-    for key, value in named.items():
+    mandatory = EXAMPLES.get(name, {})
+    assert {key for key, value in content.items() if value == "???"} == mandatory.keys()
+    built = target(**mandatory)
+    for key, value in content.items():
+        if key == "_target_" or key in mandatory:
+            continue
         default = getattr(built, key)
         assert (list(default) if isinstance(default, tuple) else default) == value, key
 
@@ -107,7 +126,7 @@ def test_a_specialisation_names_only_what_exists(path: Path):
 @pytest.mark.parametrize("data", choices("data"))
 @pytest.mark.parametrize("method", choices("method"))
 def test_every_dataset_goes_with_every_method(data: str, method: str):
-    planned = plan([f"data={data}", f"method={method}"])
+    planned = plan([*needed(data), *needed(method, "method")])
     assert isinstance(planned.study, Study)
     assert isinstance(planned.study.data, constructor("data", data))
     assert isinstance(planned.study.methods[method], constructor("method", method))
@@ -118,7 +137,7 @@ def test_every_dataset_goes_with_every_method(data: str, method: str):
 
 
 def test_a_specialisation_applies_to_its_pair_alone():
-    methods = {d: plan([f"data={d}", "method=mse"]).study.methods["mse"] for d in choices("data")}
+    methods = {d: plan([*needed(d), "method=mse"]).study.methods["mse"] for d in choices("data")}
     assert methods["gaussian"].degree == 1
     assert methods["dijet"].degree is None
 
@@ -228,6 +247,11 @@ def test_an_experiment_runs_for_one_step(name: str, few_dijets: Path, tmp_path: 
         ((*PAIR, "sigma"), "'sigma' is no override: write key=value"),
         ((*PAIR, "--sigma"), "no option '--sigma': see calibrate run --help"),
         ((*PAIR, "data.sigma=[1"), "cannot read the overrides"),
+        (("data=table", "method=mse"), r"data=table needs data.path=… \(.*, data.x=… .*, data.z=…"),
+        (
+            (*needed("table"), "method=mse", "data.w=abs(w)"),
+            "cannot read .*'data.w=\"abs\\(w\\)\"'",
+        ),
         ((*PAIR, "+data.extra=1"), "data cannot be built: .*extra"),
     ],
 )

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from calibrate.checks import choice
-from calibrate.cli.groups import choices, configuration_folder
+from calibrate.cli.groups import choices, configuration_folder, options
 from calibrate.device import DEVICES
 from calibrate.errors import CalibrateError, ConfigurationError, nearest
 from calibrate.study import Study
@@ -28,6 +28,7 @@ REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
 PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
 VERSION_BASE = "1.3"
+EXPRESSION_SIGNS = set("()<>&|`!")
 OWN_ROOMS = ("calibrate.data.", "calibrate.methods.", "calibrate.evaluators.")
 
 
@@ -100,7 +101,31 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return list(OverridesParser.create().parse_overrides(list(overrides)))
     except HydraException as error:
-        raise ConfigurationError(f"cannot read the overrides: {error}") from error
+        reason = _unquoted(overrides) or f"cannot read the overrides: {error}"
+        raise ConfigurationError(reason) from error
+
+
+def _unquoted(overrides: Sequence[str]) -> str | None:
+    """How to write an expression that Hydra takes for its own grammar."""
+    for item in overrides:
+        key, _, value = item.partition("=")
+        if not EXPRESSION_SIGNS & set(value):
+            continue
+        try:
+            OverridesParser.create().parse_override(item)
+        except HydraException:
+            return (
+                f"cannot read {item}: an expression needs double quotes of its own inside the "
+                f"quotes for the shell, such as {_quoted(key, value)}"
+            )
+    return None
+
+
+def _quoted(key: str, value: str) -> str:
+    inner = value[1:-1] if value[0] == "[" else value
+    if any(sign in inner for sign in ",\"'{"):
+        return f"""'{key}=["log(pt)",eta]'"""
+    return f"""'{key}=["{inner}"]'""" if value[0] == "[" else f"""'{key}="{inner}"'"""
 
 
 def named_groups(overrides: Sequence[str]) -> set[str]:
@@ -123,6 +148,8 @@ def plan(overrides: Sequence[str]) -> Plan:
 def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
     chosen = composed.hydra.runtime.choices
     others = _compared(composed, chosen["method"])
+    for group in REQUIRED:
+        _require_values(composed[group], group, chosen[group])
     data = _instantiated(composed.data, "data")
     methods = {chosen["method"]: _instantiated(composed.method, "method")}
     for name in others:
@@ -173,6 +200,18 @@ def _require_choices(parsed: Sequence[Override]) -> None:
         lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in REQUIRED)
         needed = " and ".join(f"{group}=…" for group in missing)
         raise ConfigurationError(f"a run needs {needed}. Choices: {lists}")
+
+
+def _require_values(part: Any, group: str, name: str) -> None:  # noqa: ANN401 - any node
+    """Refuse options without a default that are not given."""
+    missing = [
+        f"{group}.{key}=…" + (f" ({note})" if note else "")
+        for key, _, note in options(group, name)
+        if isinstance(part, DictConfig) and OmegaConf.is_missing(part, key)
+    ]
+    if missing:
+        needed = ", ".join(missing)
+        raise ConfigurationError(f"{group}={name} needs {needed}")
 
 
 def _compared(composed: DictConfig, method: str) -> tuple[str, ...]:

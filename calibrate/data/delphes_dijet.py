@@ -136,7 +136,7 @@ class DelphesDijet:
 
     def _bins(self, context: Context) -> list[PtHatBin]:
         patterns = file_patterns(self.path)
-        found = found_files(patterns)
+        found = found_files("data.path", patterns)
         _refuse_repeated([path for files in found for path in files])
         given = self._cross_sections()
         sections = [None] * len(patterns) if given is None else given

@@ -15,7 +15,7 @@ from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.expressions import Expression
 from calibrate.sample import BoolArray, FloatArray, IntArray
-from calibrate.tables import Frame, Table, open_table
+from calibrate.tables import Chunk, Frame, Table, open_table
 
 CHUNK = 200_000
 """Entries read at a time."""
@@ -25,13 +25,13 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Source:
-    """What to read from files: expressions by a key, and which rows to keep.
+    """What to read from files: columns or expressions, and which rows to keep.
 
     `tree` and `names` as for `open_table`; `select` keeps rows where it is true; `limit` is the
     largest number of entries read in all.
     """
 
-    expressions: Mapping[str, str]
+    expressions: Sequence[str]
     select: str | None = None
     tree: str | None = None
     names: Sequence[str] | None = None
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The values (m,) by key, the file and the entry (m,) of each row, and what was left out."""
+    """The values (m,) by expression, file and entry (m,) of each row, and what was left out."""
 
     columns: Columns
     file: IntArray
@@ -70,10 +70,10 @@ class _Pile:
 
     def loaded(self) -> Loaded:
         joined = {key: np.concatenate(parts) for key, parts in self.columns.items() if parts}
-        numbers = [
+        file, entry = (
             np.concatenate([np.empty(0, np.int64), *parts]) for parts in (self.file, self.entry)
-        ]
-        return Loaded(joined, *numbers, self.entries, self.skipped, self.jagged)
+        )
+        return Loaded(joined, file, entry, self.entries, self.skipped, self.jagged)
 
 
 def file_patterns(path: Any) -> list[str]:  # noqa: ANN401 - whatever the user wrote
@@ -88,13 +88,15 @@ def file_patterns(path: Any) -> list[str]:  # noqa: ANN401 - whatever the user w
     return list(patterns)
 
 
-def found_files(patterns: Sequence[str]) -> list[list[Path]]:
+def found_files(option: str, patterns: Sequence[str]) -> list[list[Path]]:
     """The files of each pattern, in alphabetical order; DataError if one matches nothing."""
     found = []
     for pattern in patterns:
         matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
-        if not matches and (glob.has_magic(pattern) and not Path(pattern).exists()):
-            raise DataError(f"data.path={pattern} matches no file")
+        if not matches and glob.has_magic(pattern) and not Path(pattern).exists():
+            raise DataError(
+                f"{option}={pattern} matches no file in {Path.cwd()}: correct the pattern"
+            )
         found.append([Path(match) for match in matches] or [Path(pattern)])
     return found
 
@@ -114,18 +116,20 @@ def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
     loaded = pile.loaded()
     if not loaded.file.size:
         listed = ", ".join(path.name for path in files[:3]) + (" …" if len(files) > 3 else "")
-        rows = f"{loaded.entries} entries of {listed}"
+        lines = (
+            f" ({loaded.skipped} lines have missing or surplus fields)" if loaded.skipped else ""
+        )
         raise DataError(
-            f"data.select={source.select} keeps none of {rows}"
-            if source.select
-            else f"no rows in {rows}"
+            f"data.select='{source.select}' keeps no row of {loaded.entries} entries of {listed}: "
+            "loosen it"
+            if source.select and loaded.entries
+            else f"no row in {loaded.entries} entries of {listed}{lines}: choose another file"
         )
     return loaded
 
 
 def _read_file(number: int, table: Table, source: Source, pile: _Pile) -> None:
-    wanted = dict(source.expressions)
-    parsed = {key: _parsed(text, table) for key, text in wanted.items()}
+    parsed = {text: _parsed(text, table) for text in source.expressions}
     select = None if source.select is None else _parsed(source.select, table)
     needed = [*parsed.values(), *([] if select is None else [select])]
     columns = list(dict.fromkeys(name for each in needed for name in each.columns))
@@ -145,17 +149,25 @@ def _frames(
     rows = CHUNK if limit is None else min(CHUNK, limit)
     for chunk in table.chunks(columns, rows):
         left = chunk.entries if limit is None else min(limit - pile.entries, chunk.entries)
-        frame = Frame.of(chunk)
+        frame = _frame(chunk, table)
         pile.entries += left
-        yield frame if left == chunk.entries else _first(frame, chunk.first + left)
+        yield frame if left == chunk.entries else _first(frame, chunk.first, left)
         if limit is not None and pile.entries >= limit:
             return
 
 
-def _first(frame: Frame, stop: int) -> Frame:
-    """The rows of the entries before `stop`."""
-    kept = frame.entry < stop
-    return Frame({k: v[kept] for k, v in frame.columns.items()}, frame.entry[kept], frame.counts)
+def _frame(chunk: Chunk, table: Table) -> Frame:
+    try:
+        return Frame.of(chunk)
+    except DataError as error:
+        raise DataError(f"{table.path.name}: {error}") from error
+
+
+def _first(frame: Frame, first: int, entries: int) -> Frame:
+    """The rows of the first entries of a frame that begins at entry `first`."""
+    kept = frame.entry < first + entries
+    counts = None if frame.counts is None else frame.counts[:entries]
+    return Frame({k: v[kept] for k, v in frame.columns.items()}, frame.entry[kept], counts)
 
 
 def _parsed(text: str, table: Table) -> Expression:

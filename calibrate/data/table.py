@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ class Table:
     group, `names` the columns of a text without header. `units` by column; `positive` lists what
     is positive by nature: by default each truth column, and its uncalibrated measurement, whose
     values all are. `uncalibrated` names the features that measure z; the first ones by default.
-    Rows that are not finite are refused, or left out with `missing=drop`. A `train_fraction` of
-    the groups trains, the complement is the test sample `nominal`; `tests` names further ones by
-    their files. Raises ConfigurationError for wrong options, DataError for unusable files.
+    Rows that are not finite are refused, or left out with `missing=drop`. `max_events` is the
+    largest number of entries read. A `train_fraction` of the groups trains, the complement is the
+    test sample `nominal`; `tests` names further ones by their files. Raises ConfigurationError
+    for wrong options, DataError for unusable files.
     """
 
     path: Names
@@ -45,9 +47,9 @@ class Table:
     select: str | None = None
     scale: Sequence[float] | None = None
     tree: str | None = None
-    names: Sequence[str] | None = None
+    names: Names | None = None
     units: Mapping[str, str] | None = None
-    positive: Sequence[str] | None = None
+    positive: Names | None = None
     uncalibrated: Names | None = None
     missing: str = "refuse"
     max_events: int | None = None
@@ -57,26 +59,59 @@ class Table:
     def __post_init__(self) -> None:
         for name in ("path", "x", "z"):
             if not _listed(f"data.{name}", getattr(self, name)):
-                raise ConfigurationError(f"data.{name} is needed: data.{name}=…")
+                raise ConfigurationError(f"data.{name} is empty: write data.{name}=…")
         doubled = [name for name in self._roles() if self._roles().count(name) > 1]
         if doubled:
-            raise ConfigurationError(f"'{doubled[0]}' stands twice in data.x, .z and .spectators")
+            raise ConfigurationError(
+                f"'{doubled[0]}' stands twice in data.x, .z and .spectators: name it once"
+            )
+        for name in ("w", "select", "tree"):
+            if not isinstance(getattr(self, name), str | None):
+                given = f"{getattr(self, name)!r}"
+                raise ConfigurationError(f"data.{name} takes one text, got {given}")
+        for name in ("group", "names", "positive"):
+            if getattr(self, name) is not None:
+                _listed(f"data.{name}", getattr(self, name))
         choice("data.missing", self.missing, MISSING)
         positive_number("data.train_fraction", self.train_fraction)
         if not self.train_fraction < 1:
             raise ConfigurationError(f"data.train_fraction must be < 1, got {self.train_fraction}")
         if self.max_events is not None:
             positive_integer("data.max_events", self.max_events)
-        if self.scale is not None:
-            for factor in self.scale:
-                finite_number("each of data.scale", factor)
-            if len(self.scale) != len(_listed("data.path", self.path)):
+        self._check_scale()
+        self._check_mappings()
+        self._uncalibrated()
+
+    def _check_scale(self) -> None:
+        if self.scale is None:
+            return
+        needed = len(_listed("data.path", self.path))
+        if not isinstance(self.scale, Sequence) or len(self.scale) != needed:
+            raise ConfigurationError(
+                f"data.scale takes a list of one factor for each of data.path, which are {needed}: "
+                f"got {self.scale!r}"
+            )
+        for factor in self.scale:
+            finite_number("each of data.scale", factor)
+
+    def _check_mappings(self) -> None:
+        example = {"units": "{jet_pt: GeV}", "tests": "{pileup: b.root}"}
+        for option, text in example.items():
+            given = getattr(self, option)
+            if given is not None and not (
+                isinstance(given, Mapping) and all(isinstance(key, str) for key in given)
+            ):
                 raise ConfigurationError(
-                    f"data.scale needs one factor for each of data.path, got {list(self.scale)}"
+                    f"data.{option} takes pairs, such as 'data.{option}={text}', got {given!r}"
                 )
-        if NOMINAL in (self.tests or {}):
-            raise ConfigurationError(f"data.tests: '{NOMINAL}' is the complement of the training")
-        for name in (*(self.units or {}), *(self.positive or ())):
+        for name, given in (self.tests or {}).items():
+            if name == NOMINAL:
+                raise ConfigurationError(
+                    f"data.tests: '{NOMINAL}' is what the training leaves: choose another name"
+                )
+            if not _listed(f"data.tests.{name}", given):
+                raise ConfigurationError(f"data.tests.{name} names no file")
+        for name in (*(self.units or {}), *_listed("data.positive", self.positive or ())):
             if name not in self._roles():
                 raise ConfigurationError(
                     f"data.units and data.positive name columns of data.x, .z and .spectators; "
@@ -86,24 +121,25 @@ class Table:
     def regression(self, context: Context) -> RegressionTask:
         """z from x, with `nominal` and the samples of `tests`."""
         patterns = _listed("data.path", self.path)
-        files = found_files(patterns)
-        scales = np.ones(len(patterns)) if self.scale is None else np.asarray(self.scale, float)
-        loaded, notes = self._loaded(sum(files, []), context)
-        per_file = np.repeat(scales, [len(each) for each in files])
-        others = {
-            name: (paths, self._loaded(paths, context))
+        matched = found_files("data.path", patterns)
+        other_files = {
+            name: _flat(found_files(f"data.tests.{name}", _listed(f"data.tests.{name}", given)))
             for name, given in (self.tests or {}).items()
-            for paths in [sum(found_files(_listed(f"data.tests.{name}", given)), [])]
         }
-        positive, positive_notes = self._positive(loaded)
-        everything = self._sample(loaded, per_file, positive)
+        files = _flat(matched)
+        loaded, notes = self._loaded(files, context)
+        others = {name: self._loaded(paths, context) for name, paths in other_files.items()}
+        positive, positive_notes = self._positive([loaded, *(each for each, _ in others.values())])
+        scales = np.ones(len(patterns)) if self.scale is None else np.asarray(self.scale, float)
+        per_file = np.repeat(scales, [len(each) for each in matched])
         random = context.child("data").stream("split")
+        everything = self._sample(loaded, per_file, positive)
         train, nominal = everything.split(self.train_fraction, random)
         tests = {NOMINAL: nominal}
-        for name, (paths, (events, more)) in others.items():
-            tests[name] = self._sample(events, np.ones(len(paths)), positive)
+        for name, (events, more) in others.items():
+            tests[name] = self._sample(events, np.ones(len(other_files[name])), positive)
             notes += [f"{name}: {note}" for note in more]
-        used = [*sum(files, []), *(path for paths, _ in others.values() for path in paths)]
+        used = dict.fromkeys([*files, *_flat(other_files.values())])
         return RegressionTask(
             train,
             tests,
@@ -121,36 +157,44 @@ class Table:
         parts = (("x", self.x), ("z", self.z), ("spectators", self.spectators))
         return [name for role, given in parts for name in _listed(f"data.{role}", given)]
 
+    def _grouping(self) -> list[str]:
+        return [] if self.group is None else _listed("data.group", self.group)
+
     def _uncalibrated(self) -> tuple[str, ...]:
         x, z = _listed("data.x", self.x), _listed("data.z", self.z)
-        if self.uncalibrated is None:
-            if len(x) < len(z):
-                raise ConfigurationError(f"{len(z)} columns of data.z need as many of data.x")
-            return tuple(x[: len(z)])
-        chosen = _listed("data.uncalibrated", self.uncalibrated)
+        chosen = x[: len(z)]
+        if self.uncalibrated is not None:
+            chosen = _listed("data.uncalibrated", self.uncalibrated)
         for name in chosen:
             if name not in x:
                 raise ConfigurationError(f"data.uncalibrated: no '{name}' in data.x: {x}")
+        if len(chosen) != len(z):
+            raise ConfigurationError(
+                f"each of data.z={z} needs one of data.x that measures it, got {chosen}: name "
+                "them with data.uncalibrated"
+            )
         return tuple(chosen)
 
     def _loaded(self, files: Sequence[Path], context: Context) -> tuple[Loaded, list[str]]:
-        """The rows of the files that are finite, and notes on those that are not."""
-        group = [] if self.group is None else _listed("data.group", self.group)
-        wanted = {name: name for name in self._roles()}
-        wanted |= {f"group {i}": text for i, text in enumerate(group)}
-        wanted |= {} if self.w is None else {"weight": self.w}
-        source = Source(wanted, self.select, self.tree, self.names, self.max_events)
+        """The rows of the files that are finite, and notes on those that are not. Every column
+        stands under its own text."""
+        weight = [] if self.w is None else [self.w]
+        wanted = dict.fromkeys([*self._roles(), *self._grouping(), *weight])
+        names = None if self.names is None else _listed("data.names", self.names)
+        source = Source(tuple(wanted), self.select, self.tree, names, self.max_events)
         loaded = load(files, source, context)
-        notes = [f"{loaded.skipped} lines with missing fields left out"] if loaded.skipped else []
-        numbers = {
-            key: values for key, values in loaded.columns.items() if not key.startswith("group ")
-        }
-        finite = finite_rows(numbers)
+        notes = []
+        if loaded.skipped:
+            notes.append(f"{loaded.skipped} lines with missing or surplus fields left out")
+        finite = finite_rows(loaded.columns)
         broken = int(np.count_nonzero(~finite))
         if not broken:
             return loaded, notes
-        per_column = {k: int(np.count_nonzero(~np.isfinite(v))) for k, v in numbers.items()}
-        listed = ", ".join(f"{k}: {count}" for k, count in per_column.items() if count)
+        per_column = {
+            key: int(np.count_nonzero(~np.isfinite(values)))
+            for key, values in loaded.columns.items()
+        }
+        listed = ", ".join(f"{key}: {count}" for key, count in per_column.items() if count)
         text = f"{broken} of {finite.size} rows are not finite ({listed})"
         if self.missing == "refuse":
             raise DataError(f"{text}: repair them, or leave them out with data.missing=drop")
@@ -158,15 +202,15 @@ class Table:
             raise DataError(f"{text}: nothing is left")
         return loaded.take(finite), [*notes, f"{text}: left out"]
 
-    def _positive(self, loaded: Loaded) -> tuple[set[str], list[str]]:
+    def _positive(self, all_loaded: Sequence[Loaded]) -> tuple[set[str], list[str]]:
         """The columns that are positive by nature."""
         if self.positive is not None:
-            return set(self.positive), []
+            return set(_listed("data.positive", self.positive)), []
         found: set[str] = set()
-        pairs = zip(_listed("data.z", self.z), self._uncalibrated(), strict=True)
-        for truth, measured in pairs:
-            if all(float(np.min(loaded.columns[name])) > 0 for name in (truth, measured)):
-                found |= {truth, measured}
+        for pair in zip(_listed("data.z", self.z), self._uncalibrated(), strict=True):
+            values = [loaded.columns[name] for loaded in all_loaded for name in pair]
+            if all(float(np.min(each)) > 0 for each in values):
+                found |= set(pair)
         if not found:
             return found, []
         listed = " and ".join(sorted(found))
@@ -176,9 +220,9 @@ class Table:
         ]
 
     def _sample(self, loaded: Loaded, scales: FloatArray, positive: set[str]) -> Sample:
-        def columns(role: str, given: Any) -> tuple[Column, ...]:  # noqa: ANN401 - text or list
+        def columns(role: str, given: Names) -> tuple[Column, ...]:
             return tuple(
-                Column(name, (self.units or {}).get(name, ""), name in positive)
+                Column(name, str((self.units or {}).get(name, "")), name in positive)
                 for name in _listed(f"data.{role}", given)
             )
 
@@ -189,7 +233,7 @@ class Table:
 
         x, z = columns("x", self.x), columns("z", self.z)
         spectators = columns("spectators", self.spectators)
-        w = loaded.columns.get("weight", np.ones(loaded.file.size))
+        w = np.ones(loaded.file.size) if self.w is None else loaded.columns[self.w]
         return Sample(
             x=stacked(x),
             z=stacked(z),
@@ -202,19 +246,26 @@ class Table:
 
     def _groups(self, loaded: Loaded) -> IntArray:
         """Rows of one event: equal values of the group columns, or objects of one entry."""
-        named = [v for k, v in loaded.columns.items() if k.startswith("group ")]
+        named = [loaded.columns[text] for text in self._grouping()]
         if not named and not loaded.jagged:
             return np.arange(loaded.file.size)
-        keys = named or [loaded.file, loaded.entry]
-        if len(keys) == 1:
-            return np.asarray(np.unique(keys[0], return_inverse=True)[1], dtype=np.int64)
-        stacked = np.rec.fromarrays(keys)
-        return np.asarray(np.unique(stacked, return_inverse=True)[1], dtype=np.int64)
+        numbers = np.zeros(loaded.file.size, dtype=np.int64)
+        for key in named or [loaded.file, loaded.entry]:
+            _, number = np.unique(key, return_inverse=True)
+            pairs = numbers * (int(np.max(number, initial=0)) + 1) + number
+            numbers = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
+        return numbers
+
+
+def _flat(lists: Any) -> list[Path]:  # noqa: ANN401 - lists of files
+    return list(chain.from_iterable(lists))
 
 
 def _listed(name: str, given: Any) -> list[str]:  # noqa: ANN401 - whatever the user wrote
     """A text or a list of texts as a list; ConfigurationError for anything else."""
     texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
-        raise ConfigurationError(f"{name} takes a column, an expression, or a list: {given!r}")
+    if not isinstance(texts, Sequence) or not all(
+        isinstance(text, str) and text.strip() for text in texts
+    ):
+        raise ConfigurationError(f"{name} takes a text or a list of them, got {given!r}")
     return list(texts)

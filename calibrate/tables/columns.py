@@ -15,6 +15,8 @@ from calibrate.sample import IntArray
 
 Values = NDArray[Any]
 Advance = Callable[[int], None]
+NUMBERS = "fiub"
+"""The kinds of NumPy's types that are numbers."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Frame:
         for other, values in jagged.items():
             if not np.array_equal(values.counts, reference.counts):
                 raise DataError(
-                    f"'{name}' and '{other}' have different numbers of objects in an entry: "
-                    "columns of one collection are needed"
+                    f"'{name}' and '{other}' have different numbers of objects in an entry: use "
+                    "columns of one collection"
                 )
         return cls(
             {
@@ -120,6 +122,20 @@ def counts_of(chunk: Chunk, like: str | None) -> IntArray | None:
         return None
     values = chunk.columns[like]
     return values.counts if isinstance(values, Jagged) else None
+
+
+def refuse_lengths(path: Path, lengths: Mapping[str, int]) -> None:
+    """Raise DataError if columns have different lengths."""
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise DataError(
+            f"{path.name}: columns have different lengths ({listed}): use columns of one length"
+        )
+
+
+def no_numbers(path: Path, name: str, kind: object) -> DataError:
+    """The error of a column that holds no numbers, but `kind`."""
+    return DataError(f"{path.name}: column '{name}' holds {kind}, not numbers: leave it out")
 
 
 def refuse_names(path: Path, names: Sequence[str], new: Sequence[str]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,20 @@ import h5py
 import numpy as np
 
 from calibrate.errors import DataError, nearest
-from calibrate.tables.columns import Advance, Chunk, NewColumns, refuse_names
+from calibrate.tables.columns import (
+    NUMBERS,
+    Advance,
+    Chunk,
+    NewColumns,
+    no_numbers,
+    refuse_lengths,
+    refuse_names,
+)
+from calibrate.tables.failures import reading, reserve, writing
 
-NUMBERS = "fiub"
+KIND = "HDF5"
+SPARE = 1 << 20
+"""Bytes that HDF5 needs beside the columns."""
 
 
 class Hdf5Table:
@@ -25,10 +36,11 @@ class Hdf5Table:
 
     def __init__(self, path: Path, tree: str | None = None) -> None:
         self.path = path
-        with _readable(path), h5py.File(path) as file:
+        with reading(path, KIND), h5py.File(path) as file:
             self._place = tree or _default_place(file)
             if self._place not in file:
-                raise DataError(f"{path.name} has no '{tree}': {nearest(self._place, file)}")
+                hint = nearest(self._place, file)
+                raise DataError(f"{path.name} has no '{tree}' that data.tree names: {hint}")
             node = file[self._place]
             self.compound = isinstance(node, h5py.Dataset)
             self._lengths = _lengths(node)
@@ -45,21 +57,20 @@ class Hdf5Table:
 
     @property
     def entries(self) -> int:
-        """The length of the longest column."""
-        return max(self._lengths.values())
+        """The length of most columns: others, such as the edges of bins, may lie beside them."""
+        return Counter(self._lengths.values()).most_common(1)[0][0]
 
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The columns; DataError where one holds no numbers or lengths differ."""
         lengths = {name: self._lengths[name] for name in columns}
-        if len(set(lengths.values())) > 1:
-            raise DataError(f"{self.path.name}: columns have different lengths: {lengths}")
+        refuse_lengths(self.path, lengths)
         total = max(lengths.values(), default=self.entries)
-        with _readable(self.path), h5py.File(self.path) as file:
+        with reading(self.path, KIND), h5py.File(self.path) as file:
             node = file[self._place]
             for name in columns:
                 kind = node.dtype[name] if self.compound else node[name].dtype
                 if kind.kind not in NUMBERS or kind.shape:
-                    raise DataError(f"{self.path.name}: '{name}' holds {kind}, not numbers")
+                    raise no_numbers(self.path, name, kind)
             for first in range(0, total, rows):
                 stop = min(first + rows, total)
                 yield Chunk(first, stop - first, _read(node, columns, slice(first, stop)))
@@ -67,12 +78,22 @@ class Hdf5Table:
     def copy(self, target: Path, new: NewColumns, rows: int, advance: Advance) -> None:
         """The file byte by byte, with new datasets, or new fields of the compound dataset."""
         refuse_names(self.path, self.names, tuple(new.types))
-        shutil.copyfile(self.path, target)
-        with h5py.File(target, "r+") as file:
+        with writing(target):
+            shutil.copyfile(self.path, target)
+        reserve(target, self._largest_copy(new))
+        with writing(target), h5py.File(target, "r+") as file:
             if self.compound:
                 self._add_fields(file, new, rows, advance)
             else:
                 self._add_datasets(file[self._place], new, rows, advance)
+
+    def _largest_copy(self, new: NewColumns) -> int:
+        """Bytes of the copy with new columns that do not shrink, and room to spare."""
+        with reading(self.path, KIND), h5py.File(self.path) as file:
+            row = file[self._place].dtype.itemsize if self.compound else 0
+        row += sum(kind.itemsize for kind in new.types.values())
+        old = self.path.stat().st_size
+        return SPARE + old + int(1.1 * self.entries * row) + (old if self.compound else 0)
 
     def _add_datasets(
         self, group: h5py.Group, new: NewColumns, rows: int, advance: Advance
@@ -125,7 +146,7 @@ def _is_column(node: h5py.Dataset) -> bool:
 
 def _lengths(node: h5py.Group | h5py.Dataset) -> dict[str, int]:
     if isinstance(node, h5py.Dataset):
-        return dict.fromkeys(node.dtype.names or (), len(node) if node.ndim == 1 else 0)
+        return dict.fromkeys(node.dtype.names or (), len(node)) if node.ndim == 1 else {}
     return {
         name: len(each)
         for name, each in node.items()
@@ -138,11 +159,3 @@ def _read(node: Any, columns: Sequence[str], rows: slice) -> dict[str, Any]:  # 
         part = node.fields(list(columns))[rows] if columns else None
         return {name: part[name] for name in columns} if part is not None else {}
     return {name: node[name][rows] for name in columns}
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as HDF5: {error}") from error

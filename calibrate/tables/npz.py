@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from calibrate.errors import DataError
-from calibrate.tables.columns import Advance, Chunk, NewColumns
+from calibrate.tables.columns import (
+    NUMBERS,
+    Advance,
+    Chunk,
+    NewColumns,
+    no_numbers,
+    refuse_lengths,
+)
+from calibrate.tables.failures import reading
+
+KIND = "NPZ"
 
 
 class NpzTable:
@@ -22,29 +31,35 @@ class NpzTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _readable(path):
-            self._file = np.load(path, allow_pickle=False)
+        with reading(path, KIND), self._opened() as archive:
+            self._names = tuple(archive.files)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The members."""
-        return tuple(self._file.files)
+        return self._names
 
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The columns; DataError where one is not 1-D, holds no numbers, or lengths differ."""
-        with _readable(self.path):
-            arrays = {name: self._file[name] for name in columns}
+        with reading(self.path, KIND), self._opened() as archive:
+            arrays = {name: archive[name] for name in columns}
         for name, array in arrays.items():
-            if array.ndim != 1 or array.dtype.kind not in "fiub":
-                shape = f"{array.dtype} of shape {array.shape}"
-                raise DataError(f"{self.path.name}: '{name}' is {shape}: 1-D numbers are needed")
+            if not isinstance(array, np.ndarray):
+                raise no_numbers(self.path, name, "something other than an array")
+            if array.ndim != 1 or array.dtype.kind not in NUMBERS:
+                raise no_numbers(self.path, name, f"{array.dtype} of shape {array.shape}")
         lengths = {name: array.size for name, array in arrays.items()}
-        if len(set(lengths.values())) > 1:
-            raise DataError(f"{self.path.name}: columns have different lengths: {lengths}")
+        refuse_lengths(self.path, lengths)
         total = max(lengths.values(), default=0)
         for first in range(0, total, rows):
             part = {name: array[first : first + rows] for name, array in arrays.items()}
             yield Chunk(first, min(rows, total - first), part)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """NumPy leaves a damaged file open if it is given a path."""
+        with self.path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            yield archive
 
     def copy(self, target: Path, new: NewColumns, rows: int, advance: Advance) -> None:
         """NPZ cannot be written in chunks: always DataError."""
@@ -52,11 +67,3 @@ class NpzTable:
             f"{self.path.name}: an NPZ archive cannot be written in chunks; convert it to HDF5 or "
             "Parquet"
         )
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as NPZ: {error}") from error

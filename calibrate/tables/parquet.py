@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from calibrate.errors import DataError
+from calibrate.tables.arrow import is_number, numbers
 from calibrate.tables.columns import (
     Advance,
     Chunk,
@@ -19,8 +19,13 @@ from calibrate.tables.columns import (
     NewColumns,
     Values,
     counts_of,
+    no_numbers,
     refuse_names,
 )
+from calibrate.tables.failures import reading, writing
+from calibrate.tables.lines import doubled
+
+KIND = "Parquet"
 
 COMPLETE_LISTS = (b"awkward_array_metadata",)
 """Metadata that must describe every column: left out of a copy that has more of them."""
@@ -33,8 +38,11 @@ class ParquetTable:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _readable(path):
-            self._file = pq.ParquetFile(path)
+        with reading(path, KIND):
+            self._file = pq.ParquetFile(path, page_checksum_verification=True)
+        twice = doubled(self.names)
+        if twice is not None:
+            raise DataError(f"{path.name} has two columns '{twice}': rename one of them")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,7 +57,7 @@ class ParquetTable:
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The columns, in order; DataError where one holds no numbers."""
         first = 0
-        with _readable(self.path):
+        with reading(self.path, KIND):
             for batch in self._file.iter_batches(rows, columns=list(columns)):
                 yield self._chunk(batch, first)
                 first += batch.num_rows
@@ -64,19 +72,20 @@ class ParquetTable:
             value = pa.from_numpy_dtype(kind)
             schema = schema.append(pa.field(name, value if new.like is None else pa.list_(value)))
         first, row = 0, 0
-        with pq.ParquetWriter(target, schema, compression=self._compression()) as writer:
+        compression = self._compression()
+        with writing(target), pq.ParquetWriter(target, schema, compression=compression) as writer:
             for batch in self._batches(rows):
                 chunk = self._chunk(batch.select([new.like] if new.like else []), first)
                 counts = counts_of(chunk, new.like)
                 stop = row + (batch.num_rows if counts is None else int(counts.sum()))
-                added = [_arrow(v, counts) for v in new.read(row, stop).values()]
-                arrays = [*batch.columns, *added]
+                added = new.read(row, stop)
+                arrays = [*batch.columns, *(_arrow(added[name], counts) for name in new.types)]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
                 first, row = first + batch.num_rows, stop
                 advance(batch.num_rows)
 
     def _batches(self, rows: int) -> Iterator[pa.RecordBatch]:
-        with _readable(self.path):
+        with reading(self.path, KIND):
             yield from self._file.iter_batches(rows)
 
     def _compression(self) -> str:
@@ -101,12 +110,11 @@ class ParquetTable:
         return self._flat(name, array)
 
     def _flat(self, name: str, array: Any) -> Values:  # noqa: ANN401 - any arrow array
-        kind = array.type
-        if not (
-            pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-        ):
-            raise DataError(f"{self.path.name}: column '{name}' holds {kind}, not numbers")
-        return np.asarray(array.to_numpy(zero_copy_only=False))
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if not is_number(array.type):
+            raise no_numbers(self.path, name, array.type)
+        return numbers(array)
 
 
 def _arrow(values: Values, counts: Values | None) -> pa.Array:
@@ -114,11 +122,3 @@ def _arrow(values: Values, counts: Values | None) -> pa.Array:
         return pa.array(values)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from error

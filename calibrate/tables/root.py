@@ -12,21 +12,24 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from calibrate.errors import CalibrateError, DataError, nearest
+from calibrate.errors import DataError, nearest
 from calibrate.tables.columns import (
+    NUMBERS,
     Advance,
     Chunk,
     Jagged,
     NewColumns,
     Values,
     counts_of,
+    no_numbers,
     refuse_names,
 )
+from calibrate.tables.failures import reading, writing
 
-NUMBERS = "fiub"
+KIND = "ROOT"
+TREES = ("TTree", "TNtuple", "TNtupleD")
 RECORD = "record of "
 """Jagged branches of one counter are written as one record, whose own name appears nowhere."""
-TREES = ("TTree", "TNtuple", "TNtupleD")
 OWN_COUNTER = "ncalibrated"
 
 
@@ -37,10 +40,10 @@ class RootTable:
 
     def __init__(self, path: Path, tree: str | None = None) -> None:
         self.path = path
-        with _readable(path):
+        with reading(path, KIND):
             self._file = uproot.open(path)
             self._name = _tree_name(self._file, path, tree)
-            self._tree = self._file[self._name]
+            self._tree = self._file[self._name if tree is None else tree]
             self._branches = {b.name: b for b in self._tree.itervalues() if not b.branches}
 
     @property
@@ -57,17 +60,12 @@ class RootTable:
         """The branches; DataError where one holds no numbers."""
         for name in columns:
             self._check(name)
-        jagged = [name for name in columns if _is_jagged(self._branches[name])]
-        flat = [name for name in columns if name not in jagged]
-        for first in range(0, self.entries, rows):
-            stop = min(first + rows, self.entries)
-            found: dict[str, Values | Jagged] = {}
-            with _readable(self.path):
-                if flat:
-                    found |= self._arrays(flat, first, stop, "np")
-                if jagged:
-                    arrays = self._arrays(jagged, first, stop, "ak")
-                    found |= {name: _jagged(array) for name, array in arrays.items()}
+        for first, stop, arrays in self._steps(columns, rows):
+            with reading(self.path, KIND):
+                found = {
+                    name: _jagged(array) if array.ndim > 1 else np.asarray(array)
+                    for name, array in arrays.items()
+                }
             yield Chunk(first, stop - first, found)
 
     def copy(self, target: Path, new: NewColumns, rows: int, advance: Advance) -> None:
@@ -92,11 +90,13 @@ class RootTable:
     @contextmanager
     def _opened_for_writing(self, target: Path, keep: bool) -> Iterator[Any]:
         if keep:
-            shutil.copyfile(self.path, target)
-            with uproot.update(target) as file:
+            with writing(target):
+                shutil.copyfile(self.path, target)
+            with writing(target), uproot.update(target) as file:
                 yield file
         else:
-            with uproot.recreate(target, compression=self._file.file.compression) as file:
+            compression = self._file.file.compression
+            with writing(target), uproot.recreate(target, compression=compression) as file:
                 yield file
 
     def _write(
@@ -113,44 +113,61 @@ class RootTable:
         groups = {n: counters[n] for n in copied if n in counters}
         groups |= dict.fromkeys(new.types, groups.get(new.like or "", OWN_COUNTER))
         tree, row = None, 0
-        for first in range(0, max(self.entries, 1), rows):
-            stop = min(first + rows, self.entries)
-            with _readable(self.path):
-                arrays = self._arrays(needed, first, stop, "ak")
+        for first, stop, arrays in self._steps(needed, rows):
             like = {new.like: _jagged(arrays[new.like])} if new.like else {}
             counts = counts_of(Chunk(first, stop - first, like), new.like)
             last = row + (stop - first if counts is None else int(counts.sum()))
             added = {k: _nested(v, counts) for k, v in new.read(row, last).items()}
-            columns = _grouped({**{k: arrays[k] for k in copied}, **added}, groups)
+            with reading(self.path, KIND):
+                columns = _grouped({**{k: arrays[k] for k in copied}, **added}, groups)
             if tree is None:
-                tree = _made(file, name or self._name, columns)
+                tree = _made(file, name or self._name, self._tree.title, columns)
             if stop > first:
                 tree.extend(columns)
             row = last
             advance(stop - first)
 
-    def _arrays(self, names: Sequence[str], first: int, stop: int, library: str) -> dict[str, Any]:
-        return {
-            name: self._branches[name].array(entry_start=first, entry_stop=stop, library=library)
-            for name in names
-        }
+    def _steps(
+        self, names: Sequence[str], rows: int
+    ) -> Iterator[tuple[int, int, dict[str, ak.Array]]]:
+        """First entry, last entry and arrays of each chunk; one chunk where there is no entry.
+        uproot keeps the basket that two chunks share."""
+        wanted = {name: self._branches[name] for name in names}
+        with reading(self.path, KIND):
+            if not self.entries or not wanted:
+                for first in range(0, max(self.entries, 1), rows):
+                    empty = {name: branch.array(entry_stop=0) for name, branch in wanted.items()}
+                    yield first, min(first + rows, self.entries), empty
+                return
+            first = 0
+            for part in self._tree.iterate(
+                filter_branch=lambda branch: wanted.get(branch.name) is branch, step_size=rows
+            ):
+                yield first, first + len(part), {name: part[name] for name in names}
+                first += len(part)
 
     def _counters(self) -> dict[str, str]:
         """The counter of each jagged branch; a vector, which has none in the file, gets one."""
         return {
-            name: branch.count_leaf.member("fName") if branch.count_leaf is not None else f"n{name}"
+            name: self._own_counter(name)
+            if branch.count_leaf is None
+            else branch.count_leaf.member("fName")
             for name, branch in self._branches.items()
             if _is_jagged(branch)
         }
 
+    def _own_counter(self, name: str) -> str:
+        """`n` and the name, if no branch is called so."""
+        counter = f"n{name}"
+        return f"{counter}_calibrated" if counter in self._branches else counter
+
     def _check(self, name: str) -> None:
         kind = _number(self._branches[name])
         if kind is None or kind.shape:
-            found = self._branches[name].interpretation
-            raise DataError(f"{self.path.name}: branch '{name}' holds {found}, not numbers")
+            raise no_numbers(self.path, name, self._branches[name].typename)
 
     def _refuse_objects(self, names: Sequence[str]) -> None:
-        objects = [name for name in names if _number(self._branches[name]) is None]
+        objects = [name for name in names if not _is_writable(self._branches[name])]
         if objects:
             shown = ", ".join(objects[:5]) + (" …" if len(objects) > 5 else "")
             raise DataError(
@@ -161,26 +178,35 @@ class RootTable:
 
 def _number(branch: Any) -> np.dtype[Any] | None:  # noqa: ANN401 - uproot's branch
     """The type of a branch's values, with its shape where each is an array; None for objects."""
-    kind = branch.interpretation
+    kind: Any = branch.interpretation
     kind = kind.content if isinstance(kind, uproot.AsJagged) else kind
     if not isinstance(kind, uproot.AsDtype) or kind.to_dtype.base.kind not in NUMBERS:
         return None
-    return np.dtype(kind.to_dtype)
+    found: np.dtype[Any] = kind.to_dtype
+    return found
+
+
+def _is_writable(branch: Any) -> bool:  # noqa: ANN401 - uproot's branch
+    kind = _number(branch)
+    return kind is not None and not (kind.shape and _is_jagged(branch))
 
 
 def _tree_name(file: Any, path: Path, tree: str | None) -> str:  # noqa: ANN401 - uproot's file
     found = file.classnames(cycle=False)
     trees = sorted(name for name, kind in found.items() if kind in TREES)
-    if not trees and any("RNTuple" in kind for kind in found.values()):
-        raise DataError(f"{path.name} holds RNTuples: only trees (TTree) are read; convert it")
     if tree is not None:
-        if tree not in trees:
-            raise DataError(f"{path.name} has no tree '{tree}': {nearest(tree, trees)}")
-        return tree
+        name = tree.split(";")[0]
+        if name not in trees:
+            raise DataError(
+                f"{path.name} has no tree '{tree}' that data.tree names: {nearest(name, trees)}"
+            )
+        return name
     if len(trees) != 1:
         listed = ", ".join(trees) or "none"
-        raise DataError(f"{path.name}: name one tree with data.tree; there are: {listed}")
-    return trees[0]
+        unread = "ROOT::RNTuple" in found.values()
+        hint = "; an RNTuple is not read: write a TTree" if unread else ""
+        raise DataError(f"{path.name}: name one tree with data.tree; there are: {listed}{hint}")
+    return str(trees[0])
 
 
 def _is_jagged(branch: Any) -> bool:  # noqa: ANN401 - uproot's branch
@@ -208,7 +234,7 @@ def _grouped(arrays: Mapping[str, Any], groups: Mapping[str, str]) -> dict[str, 
     return {**flat, **{k: ak.zip(v, depth_limit=2) for k, v in records.items()}}
 
 
-def _made(file: Any, name: str, columns: Mapping[str, Any]) -> Any:  # noqa: ANN401 - uproot's
+def _made(file: Any, name: str, title: str, columns: Mapping[str, Any]) -> Any:  # noqa: ANN401 - uproot's
     types = {
         k: (v.dtype, v.shape[1:]) if isinstance(v, np.ndarray) else ak.type(v).content
         for k, v in columns.items()
@@ -216,18 +242,7 @@ def _made(file: Any, name: str, columns: Mapping[str, Any]) -> Any:  # noqa: ANN
     return file.mktree(
         name,
         types,
+        title=title,
         counter_name=lambda record: record.removeprefix(RECORD),
         field_name=lambda record, field: field,
     )
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """uproot meets damaged bytes with errors of every kind."""
-    try:
-        yield
-    except CalibrateError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} cannot be read as ROOT: {reason}") from error
