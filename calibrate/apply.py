@@ -100,10 +100,9 @@ def apply(
         new = NewColumns(dict(layout.fields), layout.reader(file), first.jagged)
         track = context.progress.track("writing", table.entries or done.rows)
         with track as advance, atomic(target) as temporary:
-            if options.friend and isinstance(table, RootTable):
-                table.friend(temporary, new, options.rows, advance)
-            else:
-                table.copy(temporary, new, options.rows, advance)
+            write = table.friend if isinstance(table, RootTable) and options.friend else table.copy
+            with _named(target):
+                write(temporary, new, options.rows, advance)
     return done
 
 
@@ -284,6 +283,17 @@ def _usable(domain: Domain, x: FloatArray) -> BoolArray:
     """Rows that are finite, and positive where the feature is positive by nature."""
     positive = np.array([column.positive for column in domain.x_columns])
     return np.asarray(np.all(np.isfinite(x) & ((x > 0) | ~positive), axis=1))
+
+
+@contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """A failure to write the temporary file is told of the file that was asked for."""
+    try:
+        yield
+    except StorageError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from error
+        raise
 
 
 @contextmanager

@@ -197,9 +197,7 @@ def _tree_name(file: Any, path: Path, tree: str | None) -> str:  # noqa: ANN401 
     if tree is not None:
         name = tree.split(";")[0]
         if name not in trees:
-            raise DataError(
-                f"{path.name} has no tree '{tree}' that data.tree names: {nearest(name, trees)}"
-            )
+            raise DataError(f"{path.name} has no tree '{tree}': {nearest(name, trees)}")
         return name
     if len(trees) != 1:
         listed = ", ".join(trees) or "none"
