@@ -28,11 +28,13 @@ from calibrate.records.closure import (
     bin_state,
     fit_state,
 )
+from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
 from calibrate.sample import FloatArray
 
 __all__ = [
     "CANNOT_TELL",
     "CLOSES",
+    "DEPENDENT",
     "FAILED",
     "FAILS",
     "FITTED",
@@ -40,6 +42,7 @@ __all__ = [
     "POOR",
     "RECORDS",
     "TOO_FEW",
+    "UNIVERSAL",
     "CalibrationCurve",
     "Cell",
     "ClosureCurve",
@@ -47,6 +50,8 @@ __all__ = [
     "FitSummary",
     "JointHistogram",
     "Outcome",
+    "PriorApplication",
+    "PriorSensitivity",
     "PullHistogram",
     "Quantity",
     "Record",
@@ -66,9 +71,10 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number, its statistical error (None where there is none) and its unit."""
+    """A number, its statistical error (None where there is none) and its unit; or a verdict in
+    words."""
 
-    value: float
+    value: float | str
     error: float | None = None
     unit: str = ""
 
@@ -237,6 +243,8 @@ Record = (
     | CalibrationCurve
     | JointHistogram
     | SpectrumHistogram
+    | PriorApplication
+    | PriorSensitivity
     | TrainingCurve
 )
 

@@ -110,7 +110,7 @@ def _document(outcome: Outcome) -> dict[str, Any]:
             (name if method == main else f"{method}:{name}"): asdict(value)
             for method, values in by_method.items()
             for name, value in values.items()
-            if not (isinstance(value, Quantity) and not math.isfinite(value.value))
+            if not _unknown(value)
         }
 
     return {
@@ -122,6 +122,11 @@ def _document(outcome: Outcome) -> dict[str, Any]:
         "notes": list(outcome.notes),
         "fits": {method: _summary(s) for method, s in outcome.summaries.items()},
     }
+
+
+def _unknown(value: Quantity | Table) -> bool:
+    number = value.value if isinstance(value, Quantity) else None
+    return isinstance(number, float) and not math.isfinite(number)
 
 
 def _summary(summary: FitSummary) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def quantity(found: Quantity | None) -> str:
     """`value ± error unit`; empty for a quantity that a method does not have."""
     if found is None:
         return ""
+    if isinstance(found.value, str):
+        return found.value
     text = formatted(found.value, found.error)
     return f"{text} {found.unit}" if found.unit else text
 
