@@ -143,9 +143,7 @@ def _spectra(sample: Sample) -> tuple[dict[str, Sample], list[str]]:
 
 def _largest(found: PriorApplication) -> Quantity:
     worst = int(np.argmax(np.abs(found.mean - found.reference)))
-    return Quantity(
-        float(abs(found.mean[worst] - found.reference)), float(found.mean_error[worst])
-    )
+    return Quantity(float(abs(found.mean[worst] - found.reference)), float(found.mean_error[worst]))
 
 
 def _table(found: PriorApplication) -> Table:

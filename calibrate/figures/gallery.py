@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from calibrate.figures.closure import closure_figure
 from calibrate.figures.curves import calibration_figure, joint_figure
+from calibrate.figures.prior import application_figure, sensitivity_figure
 from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
 from calibrate.figures.response import response_figure, tails_figure
@@ -22,6 +23,8 @@ from calibrate.records import (
     CalibrationCurve,
     ClosureCurve,
     JointHistogram,
+    PriorApplication,
+    PriorSensitivity,
     PullHistogram,
     Record,
     ResolutionFit,
@@ -52,6 +55,7 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
         **_across_samples(ordered, style),
         **_pulls(ordered, style),
         **_learned(ordered, style),
+        **_priors(ordered, style),
         **_samples(ordered),
         **_trainings(ordered),
     }
@@ -103,6 +107,14 @@ def _across_samples(records: Sequence[Record], style: Style) -> Figures:
         and len(before) > 1
         and len(after := [r for r in shapes if r.method == method]) > 1
     }
+
+
+def _priors(records: Sequence[Record], style: Style) -> Figures:
+    groups = _groups(_only(PriorApplication, records), lambda r: (r.test, ""))
+    figures = {f"prior_{name}": application_figure(group, style) for name, group in groups.items()}
+    for found in _only(PriorSensitivity, records):
+        figures[_file_name(f"prior_sensitivity_{found.method}")] = sensitivity_figure(found)
+    return figures
 
 
 def _pulls(records: Sequence[Record], style: Style) -> Figures:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 
-from calibrate.records import ClosureCurve, ResponseHistogram, SlicedClosure, TailHistogram
+from calibrate.records import (
+    ClosureCurve,
+    PriorApplication,
+    ResponseHistogram,
+    SlicedClosure,
+    TailHistogram,
+)
 
-Deviating = ClosureCurve | ResponseHistogram | SlicedClosure | TailHistogram
+Deviating = ClosureCurve | ResponseHistogram | SlicedClosure | TailHistogram | PriorApplication
 
 _SYMBOLS = (
     ("mjj", "$m_{jj}$"),

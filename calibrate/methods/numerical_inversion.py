@@ -34,6 +34,8 @@ SHAPES = ("spline", "polynomial")
 BEYOND = ("linear", "clamp", "raise")
 REPLICAS = 50
 FEWEST_BINS, EVENTS_PER_BIN = 5, 50.0
+SHARE = 0.3
+"""Of the mean effective size of a bin, that the smallest may have: weights vary with z."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class NumericalInversion:
         relative = sample.z_columns[0].positive
         size = sample.effective_size
         bins = int(np.clip(size // EVENTS_PER_BIN, FEWEST_BINS, self.bins))
-        edges = equal_statistics_edges(z, w, sample.group, bins, 0.9 * size / bins)
+        edges = equal_statistics_edges(z, w, sample.group, bins, SHARE * size / bins)
         if edges.size - 1 < FEWEST_BINS:
             raise DataError(
                 f"{size:.0f} effective events fill {edges.size - 1} bins of z: numerical inversion "

@@ -30,6 +30,19 @@ _FIXED = {
         "Distribution of (ẑ - z)/Σ(x), with Σ(x) the resolution that the method quotes, against "
         "a unit Gaussian (dashed); below, the difference in units of its error.",
     ),
+    "prior_sensitivity": (
+        "Dependence on the training spectrum",
+        "Mean change of ẑ when the method is derived on the same events under another spectrum, "
+        "as a smooth function of the truth between 5 and 95 % of the test sample, and the band "
+        "that holds all curves at 95 %. Universal: all of it within the threshold (dashed).",
+    ),
+    "prior": (
+        "Other spectra",
+        "Mean of u of the fitted calibrations on the same test events under other spectra: flat, "
+        "steeper and softer by a factor e per standard deviation, and narrow resonances. A "
+        "calibration that does not inherit the training spectrum has the same mean on all. Error "
+        "bars are statistical (bootstrap).",
+    ),
     "tails": (
         "Tails",
         "Distribution of u on a logarithmic scale, out to its tails; the legend gives the share of "

@@ -46,6 +46,11 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
     ("point_resolution", "coverage_95", "coverage of ±1.96 Σ (ideal: 0.95)"),
 )
+PRIOR_METRICS: tuple[tuple[str, str], ...] = (
+    ("prior/verdict", "dependence on the training spectrum"),
+    ("prior/sensitivity", "largest change on other training spectra"),
+    ("prior/application", "largest bias on other test spectra"),
+)
 FIT_METRICS: tuple[tuple[str, str], ...] = (
     ("fit/mutual_information", "mutual information"),
     ("fit/seconds", "time of the fit"),
@@ -133,6 +138,7 @@ def _key_metrics(outcome: Outcome) -> Iterator[MetricGroup]:
     for test in _tests(outcome):
         wanted = [(f"{kind}/{test}/{name}", label) for kind, name, label in KEY_METRICS]
         yield from _group(f"on {test}", wanted, outcome)
+    yield from _group("under other spectra", PRIOR_METRICS, outcome)
     yield from _group("fit", FIT_METRICS, outcome)
 
 
