@@ -92,7 +92,7 @@ class NumericalInversion:
         x, z, w = sample.x[:, 0], sample.z[:, 0], sample.w
         relative = sample.z_columns[0].positive
         size = sample.effective_size
-        bins = int(np.clip(size // EVENTS_PER_BIN, FEWEST_BINS, self.bins))
+        bins = int(np.clip(size // EVENTS_PER_BIN, FEWEST_BINS + 2, self.bins))
         edges = equal_statistics_edges(z, w, sample.group, bins, SHARE * size / bins)
         if edges.size - 1 < FEWEST_BINS:
             raise DataError(
