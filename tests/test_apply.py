@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import uproot
 
-from calibrate import apply as applying
-from calibrate.apply import Applied, Options, apply
+from calibrate.apply import Applied, Options, apply, estimates
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError, StorageError
 from calibrate.estimate import Calibration
@@ -157,7 +156,7 @@ def test_a_file_holds_what_the_calibration_gives_in_memory(method, written, requ
 
 
 def test_the_cut_into_chunks_does_not_change_a_bit(ansatz, written, monkeypatch):
-    monkeypatch.setattr(applying, "BLOCK", 128)
+    monkeypatch.setattr(estimates, "BLOCK", 128)
     source, read = written
     one, other = (read(run(ansatz, source, f"rows{n}", rows=n)[0]) for n in (7, N))
     for name, values in one.items():

@@ -1,0 +1,87 @@
+"""The columns that a calibration adds to a file: names, types, and rows on their way there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrate.errors import ConfigurationError
+from calibrate.estimate import Calibration, Estimate
+from calibrate.sample import FloatArray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The new columns with their types, in the order in which they are written."""
+
+    fields: tuple[tuple[str, np.dtype[Any]], ...]
+
+    @classmethod
+    def of(cls, calibration: Calibration, names: Sequence[str], single: bool) -> Layout:
+        domain = calibration.domain
+        truths = [column.name for column in domain.z_columns]
+        stems = list(names) or [re.sub(r"\W+", "_", name).strip("_") for name in truths]
+        if len(stems) != len(truths):
+            raise ConfigurationError(
+                f"--name is needed once for each of {', '.join(truths)}: got {list(names)}"
+            )
+        middle = 0.5 * domain.x_range.sum(axis=0, keepdims=True)
+        example = calibration.estimate(np.where(np.isfinite(middle), middle, 1.0))
+        real = np.dtype(np.float32 if single else np.float64)
+        fields = [(name, real) for name in _names(stems, example)]
+        doubled = [name for name, _ in fields if [n for n, _ in fields].count(name) > 1]
+        if doubled:
+            raise ConfigurationError(f"two new columns '{doubled[0]}': choose others with --name")
+        return cls((*fields, (f"{stems[0]}_valid", np.dtype(bool))))
+
+    @property
+    def type(self) -> np.dtype[Any]:
+        """One row of all columns."""
+        return np.dtype(list(self.fields))
+
+    def rows(self, estimate: Estimate) -> NDArray[Any]:
+        """An estimate as rows."""
+        values = np.empty(len(estimate.z), self.type)
+        columns = [*_values(estimate), estimate.inside]
+        for (name, _), column in zip(self.fields, columns, strict=True):
+            values[name] = column
+        return values
+
+    def reader(self, file: IO[bytes]) -> Callable[[int, int], dict[str, NDArray[Any]]]:
+        """`read(start, stop)` from the temporary file."""
+
+        def read(start: int, stop: int) -> dict[str, NDArray[Any]]:
+            file.seek(start * self.type.itemsize)
+            rows = np.frombuffer(file.read((stop - start) * self.type.itemsize), self.type)
+            return {name: np.ascontiguousarray(rows[name]) for name, _ in self.fields}
+
+        return read
+
+
+def _names(stems: Sequence[str], example: Estimate) -> list[str]:
+    """`_calibrated`, `_sigma`, the covariances, and the variations `_up` and `_down`."""
+    names = [f"{stem}_calibrated" for stem in stems]
+    if example.covariance is not None:
+        names += [f"{stem}_sigma" for stem in stems]
+        names += [f"{a}_{b}_covariance" for i, a in enumerate(stems) for b in stems[i + 1 :]]
+    if example.statistical is not None:
+        names += [f"{stem}_{side}" for side in ("up", "down") for stem in stems]
+    return names
+
+
+def _values(estimate: Estimate) -> list[FloatArray]:
+    """The values of `_names`, in the same order."""
+    values = list(estimate.z.T)
+    if estimate.covariance is not None and estimate.sigma is not None:
+        d_z = estimate.z.shape[1]
+        values += list(estimate.sigma.T)
+        values += [estimate.covariance[:, i, j] for i in range(d_z) for j in range(i + 1, d_z)]
+    if estimate.statistical is not None:
+        values += [*(estimate.z + estimate.statistical).T]
+        values += [*(estimate.z - estimate.statistical).T]
+    return values
