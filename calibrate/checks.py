@@ -48,3 +48,13 @@ def layer_sizes(option: str, value: Any) -> tuple[int, ...]:  # noqa: ANN401 - u
     if sizes is None or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
         raise ConfigurationError(f"{option} takes a list of layer sizes, got {value!r}")
     return sizes
+
+
+def texts(option: str, value: Any) -> list[str]:  # noqa: ANN401 - user input
+    """A text, or a list of texts, as a list; none may be empty."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, Sequence) or not all(
+        isinstance(each, str) and each.strip() for each in given
+    ):
+        raise ConfigurationError(f"{option} takes a text or a list of them, got {value!r}")
+    return list(given)

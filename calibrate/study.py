@@ -109,7 +109,8 @@ def _outcome(
     }
     tables: dict[str, dict[str, Table]] = {label: {} for label in fits}
     records: list[Record] = []
-    warnings = [f"{label}: {text}" for label, s in summaries.items() for text in s.warnings]
+    warnings = list(task.warnings)
+    warnings += [f"{label}: {text}" for label, s in summaries.items() for text in s.warnings]
     for findings in found:
         for label in fits:
             metrics[label] |= findings.scalars.get(label, {})

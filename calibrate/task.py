@@ -42,6 +42,7 @@ class RegressionTask:
     closed_forms: Mapping[str, ClosedForm] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if NOMINAL not in self.tests:
@@ -57,4 +58,10 @@ class RegressionTask:
                 raise DataError(
                     f"the {name} sample holds {usable} usable events (nonzero weight) of "
                     f"{len(sample)}: at least {MINIMUM_EVENTS} are needed"
+                )
+        for column, values in zip(self.train.z_columns, self.train.z.T, strict=True):
+            if np.ptp(values) == 0:
+                raise DataError(
+                    f"the truth '{column.name}' is {values[0]:g} in every training event: there is "
+                    "nothing to calibrate"
                 )

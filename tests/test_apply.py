@@ -415,3 +415,17 @@ def test_the_command_tells_what_it_did(polynomial, tmp_path: Path):
     assert "5 rows (0.5 %) outside the range of the training: flagged" in done.stdout
     assert done.stdout.endswith("b.h5\n")
     assert "j_calibrated" in read_hdf5(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize("name", ["out.root", "out.parquet", "out.csv", "out.gz"])
+def test_a_name_that_says_another_format_is_refused(polynomial, tmp_path: Path, name: str):
+    write_hdf5(tmp_path / "a.h5", events())
+    with pytest.raises(ConfigurationError, match=rf"a.h5 is HDF5, and so is its copy: {name}"):
+        apply(polynomial, tmp_path / "a.h5", tmp_path / name, Options(), Context())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_names_of_columns_are_words(polynomial, tmp_path: Path):
+    write_hdf5(tmp_path / "a.h5", events())
+    with pytest.raises(ConfigurationError, match="--name takes letters, digits, _ and .,"):
+        run(polynomial, tmp_path / "a.h5", names=["a,b"])

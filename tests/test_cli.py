@@ -134,6 +134,7 @@ def test_figures_are_drawn_later_by_report(empty: Path, capsys):
     [
         (("run",), "a run needs data=… and method=…. Choices: data: "),
         (("run", "data=gaussian"), "a run needs method=…"),
+        (("run", "data=gaussian", "methd=mse"), "methd=… is no option: did you mean method=…?"),
         (("run", "method=gausian_ansatz", "data=dijet"), "did you mean gaussian_ansatz"),
         (("run", "method=mse", "data=gausian"), "did you mean gaussian"),
         (("run", *PAIR, "data.sgima=1"), "no option 'data.sgima': did you mean sigma"),

@@ -405,8 +405,8 @@ def test_a_glob_of_texts_has_the_weight_of_each(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"path": []}, r"data.path takes a file, a glob, or a list of them: \[\]"),
-        ({"path": 3}, "data.path takes a file"),
+        ({"path": []}, "data.path names no file"),
+        ({"path": 3}, "data.path takes a text"),
         ({"path": "a", "cross_section": [1.0, 2.0]}, "one number for each .*: got 2 for 1"),
         ({"path": ["a", "b"], "cross_section": 1.0}, "one number for each .*: got 1 for 2"),
         ({"path": "a", "cross_section": [-1.0]}, "each of data.cross_section must be positive"),

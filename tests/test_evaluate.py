@@ -73,7 +73,9 @@ def test_the_stored_calibration_is_evaluated_not_fitted(run: str):
 
 def test_another_file_is_tested_as_a_whole(run: str):
     assert calibrate("evaluate", run, "data=table", "data.path=b.h5", *COLUMNS, *QUICK) == 0
-    assert any(f"all {N} are tested" in note for note in last_report("table", "mse")["notes"])
+    assert any(
+        f"all {N} events are tested" in note for note in last_report("table", "mse")["notes"]
+    )
 
 
 def test_the_training_events_of_the_same_file_are_not_tested(run: str):
@@ -82,6 +84,20 @@ def test_the_training_events_of_the_same_file_are_not_tested(run: str):
     again = last_report("table", "mse")
     assert again["metrics"]["closure/nominal/mean"] == first["closure/nominal/mean"]
     assert any("complement" in note for note in again["notes"])
+
+
+@pytest.mark.parametrize("change", ["seed=1", "data.select='pt > 1'", "data.train_fraction=0.3"])
+def test_another_split_of_the_same_file_is_warned_of(run: str, capsys, change: str):
+    options = ("data=table", "data.path=a.h5", *COLUMNS, *QUICK, change)
+    assert calibrate("evaluate", run, *options) == 0
+    assert "were trained with" in capsys.readouterr().err
+    assert not any("complement" in note for note in last_report("table", "mse")["notes"])
+
+
+def test_another_name_of_the_truth_is_warned_of(run: str, capsys):
+    options = ["data.z=official" if c == "data.z=gen" else c for c in COLUMNS]
+    assert calibrate("evaluate", run, "data=table", "data.path=b.h5", *options, *QUICK) == 0
+    assert "estimates gen, compared here with official" in capsys.readouterr().err
 
 
 def test_an_estimate_in_a_column_stands_beside_it(run: str):
@@ -114,6 +130,7 @@ def test_a_new_fit_of_the_same_name_is_compared_with(run: str):
     [
         ({"data.x=[pt,eta]": "data.x=[pt]"}, 1, "no column 'eta' in the sample"),
         ({"data.z=gen": "data.z=[gen,w]", "data.w=w": "data.w=null"}, 2, "the data has gen, w"),
+        ({"data.w=w": "replicas=3"}, 2, "replicas are refits"),
         ({"data.w=w": "method=column"}, 2, "method.z"),
     ],
 )
@@ -177,4 +194,4 @@ def test_toys_without_files_keep_their_split(gaussian_task: RegressionTask):
         def regression(self, context: Context) -> RegressionTask:
             return gaussian_task
 
-    assert AllEvents(Toy(), frozenset()).regression(Context()) is gaussian_task
+    assert AllEvents(Toy(), frozenset(), False, ["z"]).regression(Context()) is gaussian_task

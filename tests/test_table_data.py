@@ -499,7 +499,7 @@ def test_a_run_on_a_table_leaves_a_report(tmp_path: Path, capsys):
         (("data.path=nowhere/*.root",), 1, "data.path=.* matches no file"),
         (("data.path=.",), 1, "is a folder: name its files"),
         (('data.select="pt < 0"',), 1, "keeps no row of 1000 entries"),
-        (("data.max_events=50",), 1, "the training sample holds .* 100 are"),
+        (("data.max_events=50",), 1, "50 usable rows of 50 entries read: at least 100 are"),
     ],
 )
 def test_a_mistake_is_one_line(overrides, status: int, message: str, file: Path, tmp_path, capsys):

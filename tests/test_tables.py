@@ -279,7 +279,9 @@ def test_a_tree_in_a_folder_and_a_cycle_are_named(tmp_path: Path):
     assert read(path, tree="dir/one")["a"].tolist() == [1.0] * 5
     assert read(path, tree="two")["a"].tolist() == [3.0] * 5
     assert read(path, tree="two;1")["a"].tolist() == [2.0] * 5
-    with pytest.raises(DataError, match=r"name one tree with data.tree; there are: dir/one"):
+    with pytest.raises(
+        DataError, match=r"name one tree with data.tree or --tree; there are: dir/one"
+    ):
         open_table(path)
     with pytest.raises(DataError, match=r"no tree 'tow': did you mean two"):
         open_table(path, "tow")

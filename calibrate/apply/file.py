@@ -29,6 +29,14 @@ from calibrate.tables import Frame, Jagged, NewColumns, Table, open_table
 from calibrate.tables.root import RootTable
 
 OUTSIDE = ("flag", "clamp", "refuse")
+SUFFIXES = {
+    "ROOT": (".root",),
+    "HDF5": (".h5", ".hdf5", ".hdf"),
+    "Parquet": (".parquet", ".pq"),
+    "NPZ": (".npz",),
+    "text": (".csv", ".txt", ".dat", ".tsv", ".gz"),
+}
+"""What the names of files end in, by their format."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ def apply(
     """
     _refuse_target(target)
     table = open_table(source, options.tree)
+    _refuse_suffix(source, target, table)
     if options.friend and not isinstance(table, RootTable):
         raise ConfigurationError(f"--friend adds a tree to ROOT files: {source.name} is none")
     features = _features(calibration.domain, table, options)
@@ -91,6 +100,16 @@ def _refuse_target(target: Path) -> None:
         raise StorageError(f"{target} exists: it is kept; choose another output")
     if not target.parent.is_dir():
         raise StorageError(f"no folder {target.parent} to write {target.name} to")
+
+
+def _refuse_suffix(source: Path, target: Path, table: Table) -> None:
+    """A copy has the format of its source; its name must not say another."""
+    other = [k for k, endings in SUFFIXES.items() if target.suffix.lower() in endings]
+    if other and target.suffix.lower() not in SUFFIXES[table.kind]:
+        raise ConfigurationError(
+            f"{source.name} is {table.kind}, and so is its copy: {target.name} would be taken for "
+            f"{other[0]}; choose another name"
+        )
 
 
 def _write(table: Table, target: Path, new: NewColumns, options: Options, advance: Advance) -> None:

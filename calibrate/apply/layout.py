@@ -26,6 +26,11 @@ class Layout:
         domain = calibration.domain
         truths = [column.name for column in domain.z_columns]
         stems = list(names) or [re.sub(r"\W+", "_", name).strip("_") for name in truths]
+        for stem in stems:
+            if not re.fullmatch(r"[\w.]+", stem):
+                raise ConfigurationError(
+                    f"--name takes letters, digits, _ and . only: got {stem!r}"
+                )
         if len(stems) != len(truths):
             raise ConfigurationError(
                 f"--name is needed once for each of {', '.join(truths)}: got {list(names)}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -199,7 +200,8 @@ def _require_choices(parsed: Sequence[Override]) -> None:
     if missing:
         lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in REQUIRED)
         needed = " and ".join(f"{group}=…" for group in missing)
-        raise ConfigurationError(f"a run needs {needed}. Choices: {lists}")
+        typo = _similar(named, missing)
+        raise ConfigurationError(f"a run needs {needed}{typo}. Choices: {lists}")
 
 
 def _require_values(part: Any, group: str, name: str) -> None:  # noqa: ANN401 - any node
@@ -212,6 +214,14 @@ def _require_values(part: Any, group: str, name: str) -> None:  # noqa: ANN401 -
     if missing:
         needed = ", ".join(missing)
         raise ConfigurationError(f"{group}={name} needs {needed}")
+
+
+def _similar(named: Collection[str], missing: Sequence[str]) -> str:
+    """`(methd=… is no option: did you mean method=…?)` for a key that looks like a missing one."""
+    for key in sorted(named):
+        for wanted in difflib.get_close_matches(key, missing, n=1, cutoff=0.6):
+            return f" ({key}=… is no option: did you mean {wanted}=…?)"
+    return ""
 
 
 def _compared(composed: DictConfig, method: str) -> tuple[str, ...]:

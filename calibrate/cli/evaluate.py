@@ -4,35 +4,50 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from calibrate.cli.compose import METHOD, Plan, named_groups, plan
 from calibrate.cli.run import execute
+from calibrate.errors import ConfigurationError
 from calibrate.loading import fitted_file, load
 from calibrate.provenance import sha256
-from calibrate.report.files import JSON_FILE
+from calibrate.report.files import CONFIGURATION_FILE, JSON_FILE
 from calibrate.stored import AllEvents, Stored
 from calibrate.study import Study
 
 BASELINE = "none"
 UNNAMED = "stored"
+HARMLESS = ("spectators", "units", "uncalibrated", "positive", "tests")
+"""Options of a dataset that leave the events, and their split, as they are."""
 
 
 def evaluate(run: str, overrides: Sequence[str]) -> int:
     """Evaluate a run's calibration; a method in the overrides is compared with it."""
     calibration = load(run)
-    document = _document(run)
-    named = METHOD in named_groups(overrides)
-    planned = plan(overrides if named else [*overrides, f"{METHOD}={BASELINE}"])
+    document, trained = _document(run), _configuration(run)
+    named = named_groups(overrides)
+    added = [] if METHOD in named else [f"{METHOD}={BASELINE}"]
+    added += [f"seed={trained['seed']}"] if "seed" in trained and "seed" not in named else []
+    planned = plan([*overrides, *added])
+    if planned.study.replicas:
+        raise ConfigurationError("replicas are refits: give them to calibrate run, not to evaluate")
     label = str(document.get("run", {}).get("method", UNNAMED))
     label = UNNAMED if label in planned.study.methods else label
     needs_training = set(planned.study.methods) - {BASELINE, "column"}
     trained_on = document.get("run", {}).get("data_sha256", {}).values()
     data: Any = planned.study.data
     study = Study(
-        data if needs_training else AllEvents(data, frozenset(trained_on)),
+        AllEvents(
+            data,
+            frozenset(trained_on),
+            _same_split(trained, planned.configuration),
+            [column.name for column in calibration.domain.z_columns],
+            keep_split=bool(needs_training),
+        ),
         {label: Stored(calibration), **planned.study.methods},
         planned.study.evaluators,
     )
@@ -41,6 +56,25 @@ def evaluate(run: str, overrides: Sequence[str]) -> int:
     command = shlex.join(["calibrate", "evaluate", run, *overrides])
     stored = {"stored": {"path": run, "sha256": sha256(fitted_file(run))}}
     return execute(changed, command, stored)
+
+
+def _configuration(run: str) -> dict[str, Any]:
+    """The configuration that the run was composed to, if it is there."""
+    path = fitted_file(run).with_name(CONFIGURATION_FILE)
+    return _plain(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _same_split(trained: Mapping[str, Any], configuration: str) -> bool:
+    """Whether seed and data options are the same, but for those that do not change the split."""
+    asked = _plain(configuration)
+    options = [{k: v for k, v in (c.get("data") or {}).items() if k not in HARMLESS}
+               for c in (trained, asked)]  # fmt: skip
+    return trained.get("seed") == asked.get("seed") and options[0] == options[1]
+
+
+def _plain(text: str) -> dict[str, Any]:
+    found = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    return {str(k): v for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _document(run: str) -> dict[str, Any]:

@@ -46,6 +46,8 @@ def execute(planned: Plan, command: str, about: Mapping[str, Any] | None = None)
         if planned.note:
             notes = (planned.note, *result.outcome.notes)
             result = replace(result, outcome=replace(result.outcome, notes=notes))
+        for warning in result.outcome.warnings:
+            log.warning(warning)
         outcome = write(folder, result, planned.figures, context)
     _tell(outcome, folder)
     return 0
@@ -63,6 +65,7 @@ def run_many(overrides: Sequence[str]) -> int:
 
     def job(composed: DictConfig) -> None:
         task = list(HydraConfig.get().overrides.task)
+        print(f"calibrate run {' '.join(task)}")
         try:
             run(task)
         except CalibrateError as error:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from calibrate.checks import positive_integer, positive_number
+from calibrate.checks import positive_integer, positive_number, texts
 from calibrate.context import Context
 from calibrate.data.delphes_files import FoundDijets, joined, read_dijets
 from calibrate.data.dijet_events import DijetEvents, DijetRegression
-from calibrate.data.sources import file_patterns, found_files
+from calibrate.data.sources import found_files
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.provenance import sha256
 from calibrate.sample import MINIMUM_EVENTS, FloatArray
@@ -99,7 +99,9 @@ class DelphesDijet:
     max_events: int | None = None
 
     def __post_init__(self) -> None:
-        patterns, sections = file_patterns(self.path), self._cross_sections()
+        patterns, sections = texts("data.path", self.path), self._cross_sections()
+        if not patterns:
+            raise ConfigurationError("data.path names no file")
         if sections is not None and len(sections) != len(patterns):
             raise ConfigurationError(
                 f"data.cross_section needs one number for each of data.path: got {len(sections)} "
@@ -121,7 +123,9 @@ class DelphesDijet:
         files = {str(path): sha256(path) for each in bins for path in each.files}
         notes = (*(each.note() for each in bins), *self._notes(bins))
         events = DijetEvents(dijets.gen, dijets.reco, w)
-        return self._asked().task(events, context, files, notes)
+        task = self._asked().task(events, context, files, notes)
+        unweighted = [note for note in notes if note in (UNTRUSTED, UNNAMED)]
+        return replace(task, warnings=tuple(unweighted) if len(files) > 1 else ())
 
     def _asked(self) -> DijetRegression:
         return DijetRegression(
@@ -135,7 +139,7 @@ class DelphesDijet:
         return list(given) if isinstance(given, Sequence) else [given]
 
     def _bins(self, context: Context) -> list[PtHatBin]:
-        patterns = file_patterns(self.path)
+        patterns = texts("data.path", self.path)
         found = found_files("data.path", patterns)
         _refuse_repeated([path for files in found for path in files])
         given = self._cross_sections()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrate.context import Context
-from calibrate.errors import ConfigurationError, DataError
+from calibrate.errors import DataError
 from calibrate.expressions import Expression
 from calibrate.sample import BoolArray, FloatArray, IntArray
 from calibrate.tables import Chunk, Frame, Table, open_table
@@ -74,18 +74,6 @@ class _Pile:
             np.concatenate([np.empty(0, np.int64), *parts]) for parts in (self.file, self.entry)
         )
         return Loaded(joined, file, entry, self.entries, self.skipped, self.jagged)
-
-
-def file_patterns(path: Any) -> list[str]:  # noqa: ANN401 - whatever the user wrote
-    """`data.path`, a file, a glob or a list of them, as a list; ConfigurationError otherwise."""
-    patterns = [path] if isinstance(path, str) else path
-    if (
-        not isinstance(patterns, Sequence)
-        or not patterns
-        or not all(isinstance(pattern, str) and pattern for pattern in patterns)
-    ):
-        raise ConfigurationError(f"data.path takes a file, a glob, or a list of them: {path!r}")
-    return list(patterns)
 
 
 def found_files(option: str, patterns: Sequence[str]) -> list[list[Path]]:

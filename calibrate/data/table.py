@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from calibrate.checks import choice, finite_number, positive_integer, positive_number
+from calibrate.checks import choice, finite_number, positive_integer, positive_number, texts
 from calibrate.context import Context
 from calibrate.data.sources import Loaded, Source, finite_rows, found_files, load
 from calibrate.errors import ConfigurationError, DataError, nearest
 from calibrate.provenance import sha256
-from calibrate.sample import Column, FloatArray, IntArray, Sample
+from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, IntArray, Sample
 from calibrate.task import NOMINAL, RegressionTask
 
 MISSING = ("refuse", "drop")
@@ -58,7 +58,7 @@ class Table:
 
     def __post_init__(self) -> None:
         for name in ("path", "x", "z"):
-            if not _listed(f"data.{name}", getattr(self, name)):
+            if not texts(f"data.{name}", getattr(self, name)):
                 raise ConfigurationError(f"data.{name} is empty: write data.{name}=…")
         doubled = [name for name in self._roles() if self._roles().count(name) > 1]
         if doubled:
@@ -71,7 +71,7 @@ class Table:
                 raise ConfigurationError(f"data.{name} takes one text, got {given}")
         for name in ("group", "names", "positive"):
             if getattr(self, name) is not None:
-                _listed(f"data.{name}", getattr(self, name))
+                texts(f"data.{name}", getattr(self, name))
         choice("data.missing", self.missing, MISSING)
         positive_number("data.train_fraction", self.train_fraction)
         if not self.train_fraction < 1:
@@ -85,7 +85,7 @@ class Table:
     def _check_scale(self) -> None:
         if self.scale is None:
             return
-        needed = len(_listed("data.path", self.path))
+        needed = len(texts("data.path", self.path))
         if not isinstance(self.scale, Sequence) or len(self.scale) != needed:
             raise ConfigurationError(
                 f"data.scale takes a list of one factor for each of data.path, which are {needed}: "
@@ -109,9 +109,9 @@ class Table:
                 raise ConfigurationError(
                     f"data.tests: '{NOMINAL}' is what the training leaves: choose another name"
                 )
-            if not _listed(f"data.tests.{name}", given):
+            if not texts(f"data.tests.{name}", given):
                 raise ConfigurationError(f"data.tests.{name} names no file")
-        for name in (*(self.units or {}), *_listed("data.positive", self.positive or ())):
+        for name in (*(self.units or {}), *texts("data.positive", self.positive or ())):
             if name not in self._roles():
                 raise ConfigurationError(
                     f"data.units and data.positive name columns of data.x, .z and .spectators; "
@@ -120,16 +120,17 @@ class Table:
 
     def regression(self, context: Context) -> RegressionTask:
         """z from x, with `nominal` and the samples of `tests`."""
-        patterns = _listed("data.path", self.path)
+        patterns = texts("data.path", self.path)
         matched = found_files("data.path", patterns)
         other_files = {
-            name: _flat(found_files(f"data.tests.{name}", _listed(f"data.tests.{name}", given)))
+            name: _flat(found_files(f"data.tests.{name}", texts(f"data.tests.{name}", given)))
             for name, given in (self.tests or {}).items()
         }
         files = _flat(matched)
         loaded, notes = self._loaded(files, context)
         others = {name: self._loaded(paths, context) for name, paths in other_files.items()}
         positive, positive_notes = self._positive([loaded, *(each for each, _ in others.values())])
+        _refuse_few(loaded)
         scales = np.ones(len(patterns)) if self.scale is None else np.asarray(self.scale, float)
         per_file = np.repeat(scales, [len(each) for each in matched])
         random = context.child("data").stream("split")
@@ -139,32 +140,39 @@ class Table:
         for name, (events, more) in others.items():
             tests[name] = self._sample(events, np.ones(len(other_files[name])), positive)
             notes += [f"{name}: {note}" for note in more]
-        used = dict.fromkeys([*files, *_flat(other_files.values())])
+        hashes = {path: sha256(path) for path in [*files, *_flat(other_files.values())]}
+        again = [
+            f"data.tests: '{name}' reads {path.name}, which holds the training events"
+            for name, paths in other_files.items()
+            for path in paths
+            if hashes[path] in {hashes[each] for each in files}
+        ]
         return RegressionTask(
             train,
             tests,
             self._uncalibrated(),
-            files={str(path): sha256(path) for path in used},
+            files={str(path): digest for path, digest in hashes.items()},
             notes=(*notes, *positive_notes),
+            warnings=tuple(again),
         )
 
     def with_columns(self, names: Sequence[str]) -> Table:
         """The same with further spectators, for methods that need them."""
         missing = [name for name in dict.fromkeys(names) if name not in self._roles()]
-        return replace(self, spectators=[*_listed("data.spectators", self.spectators), *missing])
+        return replace(self, spectators=[*texts("data.spectators", self.spectators), *missing])
 
     def _roles(self) -> list[str]:
         parts = (("x", self.x), ("z", self.z), ("spectators", self.spectators))
-        return [name for role, given in parts for name in _listed(f"data.{role}", given)]
+        return [name for role, given in parts for name in texts(f"data.{role}", given)]
 
     def _grouping(self) -> list[str]:
-        return [] if self.group is None else _listed("data.group", self.group)
+        return [] if self.group is None else texts("data.group", self.group)
 
     def _uncalibrated(self) -> tuple[str, ...]:
-        x, z = _listed("data.x", self.x), _listed("data.z", self.z)
+        x, z = texts("data.x", self.x), texts("data.z", self.z)
         chosen = x[: len(z)]
         if self.uncalibrated is not None:
-            chosen = _listed("data.uncalibrated", self.uncalibrated)
+            chosen = texts("data.uncalibrated", self.uncalibrated)
         for name in chosen:
             if name not in x:
                 raise ConfigurationError(f"data.uncalibrated: no '{name}' in data.x: {x}")
@@ -180,7 +188,7 @@ class Table:
         stands under its own text."""
         weight = [] if self.w is None else [self.w]
         wanted = dict.fromkeys([*self._roles(), *self._grouping(), *weight])
-        names = None if self.names is None else _listed("data.names", self.names)
+        names = None if self.names is None else texts("data.names", self.names)
         source = Source(tuple(wanted), self.select, self.tree, names, self.max_events)
         loaded = load(files, source, context)
         notes = []
@@ -205,9 +213,9 @@ class Table:
     def _positive(self, all_loaded: Sequence[Loaded]) -> tuple[set[str], list[str]]:
         """The columns that are positive by nature."""
         if self.positive is not None:
-            return set(_listed("data.positive", self.positive)), []
+            return set(texts("data.positive", self.positive)), []
         found: set[str] = set()
-        for pair in zip(_listed("data.z", self.z), self._uncalibrated(), strict=True):
+        for pair in zip(texts("data.z", self.z), self._uncalibrated(), strict=True):
             values = [loaded.columns[name] for loaded in all_loaded for name in pair]
             if all(float(np.min(each)) > 0 for each in values):
                 found |= set(pair)
@@ -223,7 +231,7 @@ class Table:
         def columns(role: str, given: Names) -> tuple[Column, ...]:
             return tuple(
                 Column(name, str((self.units or {}).get(name, "")), name in positive)
-                for name in _listed(f"data.{role}", given)
+                for name in texts(f"data.{role}", given)
             )
 
         def stacked(chosen: Sequence[Column]) -> FloatArray:
@@ -261,11 +269,10 @@ def _flat(lists: Any) -> list[Path]:  # noqa: ANN401 - lists of files
     return list(chain.from_iterable(lists))
 
 
-def _listed(name: str, given: Any) -> list[str]:  # noqa: ANN401 - whatever the user wrote
-    """A text or a list of texts as a list; ConfigurationError for anything else."""
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, Sequence) or not all(
-        isinstance(text, str) and text.strip() for text in texts
-    ):
-        raise ConfigurationError(f"{name} takes a text or a list of them, got {given!r}")
-    return list(texts)
+def _refuse_few(loaded: Loaded) -> None:
+    rows = loaded.file.size
+    if rows < 2 * MINIMUM_EVENTS:
+        raise DataError(
+            f"{rows} usable rows of {loaded.entries} entries read: at least {MINIMUM_EVENTS} are "
+            "needed to train with, and as many to test"
+        )

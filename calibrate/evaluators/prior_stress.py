@@ -71,7 +71,7 @@ class PriorStress:
         scalars: dict[str, dict[str, Quantity]] = {method: {} for method in fits}
         tables: dict[str, dict[str, Table]] = {method: {} for method in fits}
         records: list[Record] = []
-        warnings = [f"prior stress leaves out {text}" for text in left_out]
+        warnings = list(left_out)
         if samples:
             for method, fit in fits.items():
                 found = self._application(method, fit, samples, task, context)
@@ -129,15 +129,19 @@ def _ratio(new: FloatArray, old: FloatArray) -> FloatArray:
 def _spectra(sample: Sample) -> tuple[dict[str, Sample], list[str]]:
     """The spectra with enough effective events, and the names of the others with theirs."""
     kept, left_out = {}, []
-    try:
-        for name, reweighted in applied(sample):
+    for name, reshape in applied().items():
+        try:
+            reweighted = reshape(sample)
             size = reweighted.effective_size
-            if size >= MINIMUM_EFFECTIVE:
-                kept[name] = reweighted
-            else:
-                left_out.append(f"'{name}': {size:.0f} effective events of {MINIMUM_EFFECTIVE}")
-    except DataError as error:
-        left_out.append(f"the spectra after that: {error}")
+        except DataError:
+            size = 0.0  # nothing of the sample is left, or its weights sum to less than nothing
+        if size >= MINIMUM_EFFECTIVE:
+            kept[name] = reweighted
+        else:
+            left_out.append(
+                f"the test sample on the spectrum '{name}' has {size:.0f} effective events of the "
+                f"{MINIMUM_EFFECTIVE} that are needed: left out of the test on other spectra"
+            )
     return kept, left_out
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -45,15 +46,23 @@ def gaussian(sample: Sample, level: float, widths: float) -> Sample:
     return reweight(sample, prior)
 
 
-def applied(sample: Sample) -> Iterator[tuple[str, Sample]]:
+Reshape = Callable[[Sample], Sample]
+
+
+def applied() -> Mapping[str, Reshape]:
     """The spectra that a calibration is tested on: `steeper` and `softer` fall faster and more
     gently than the nominal one, by a factor e per standard deviation of log z (z)."""
-    yield "nominal", sample
-    yield "flat", flat(sample)
-    yield "steeper", tilted(sample, -1.0)
-    yield "softer", tilted(sample, 1.0)
-    for name, level in RESONANCES.items():
-        yield f"resonance at {name} z", gaussian(sample, level, NARROW)
+    resonances = {
+        f"resonance at {name} z": partial(gaussian, level=level, widths=NARROW)
+        for name, level in RESONANCES.items()
+    }
+    return {
+        "nominal": lambda sample: sample,
+        "flat": flat,
+        "steeper": partial(tilted, slope=-1.0),
+        "softer": partial(tilted, slope=1.0),
+        **resonances,
+    }
 
 
 def trained(sample: Sample) -> Iterator[tuple[str, Sample]]:

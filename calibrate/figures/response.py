@@ -20,6 +20,8 @@ from calibrate.records import FAILED, POOR, TOO_FEW, ResponseHistogram, TailHist
 from calibrate.sample import FloatArray
 
 CURVE_POINTS = 61
+RARE = 1e-5
+"""Share of the weight, and of the highest density, below which nothing is shown of the tails."""
 
 
 @styled()
@@ -60,7 +62,8 @@ def tails_figure(
     _axes(axes, histograms)
     density = np.concatenate([each.density for each in histograms])
     axes.set_yscale("log")
-    axes.set_ylim(0.5 * np.min(density[density > 0], initial=np.inf), 2 * np.max(density))
+    lowest = np.min(density[density > RARE * np.max(density)], initial=np.inf)
+    axes.set_ylim(0.5 * lowest, 2 * np.max(density))
     head(axes, f"test sample: {first.test}")
     legend(axes, [_tail_entry(each, style[each.method]) for each in histograms])
     return figure
@@ -68,7 +71,7 @@ def tails_figure(
 
 def _tail_entry(histogram: TailHistogram, look: Look) -> tuple[Artist, str]:
     shares = [
-        f"{rounded(100 * share, 100 * error)} % {side}"
+        f"{rounded(100 * share, 100 * error) if share > RARE else f'< {100 * RARE:g}'} % {side}"
         for share, error, side in (
             (histogram.below, histogram.below_error, "below"),
             (histogram.above, histogram.above_error, "above"),

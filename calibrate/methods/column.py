@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from calibrate.checks import texts
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Domain, Estimate, State
@@ -30,11 +31,15 @@ class ColumnEstimate:
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that a sample must have."""
-        return (*_listed(self.z), *_listed(self.sigma))
+        return (*texts("method.z", self.z), *self._sigma)
+
+    @property
+    def _sigma(self) -> list[str]:
+        return [] if self.sigma is None else texts("method.sigma", self.sigma)
 
     def fit(self, task: RegressionTask, context: Context) -> GivenColumns:
         """Look the columns up; nothing is fitted."""
-        z, sigma = _listed(self.z), _listed(self.sigma)
+        z, sigma = texts("method.z", self.z), self._sigma
         truths = task.train.z_columns
         for name, given in (("method.z", z), ("method.sigma", sigma)):
             if len(given) != len(truths) and (given or name == "method.z"):
@@ -74,10 +79,3 @@ class GivenColumns:
     def from_state(cls, state: State) -> GivenColumns:
         """Rebuild from `state`."""
         return cls(Domain.from_state(state["domain"]))
-
-
-def _listed(given: Sequence[str] | str | None) -> tuple[str, ...]:
-    texts = (given,) if isinstance(given, str) else tuple(given or ())
-    if not all(isinstance(text, str) for text in texts):
-        raise ConfigurationError(f"method=column takes names of columns, got {given!r}")
-    return texts

@@ -89,6 +89,7 @@ class Table(Protocol):
     """A file with named columns. `skipped` counts lines that could not be used, once read."""
 
     path: Path
+    kind: str
     skipped: int
 
     @property

@@ -32,6 +32,7 @@ class Hdf5Table:
     """The group or the compound dataset `tree` of an HDF5 file (its root by default; there the
     only compound dataset where nothing else is 1-D)."""
 
+    kind = KIND
     skipped = 0
 
     def __init__(self, path: Path, tree: str | None = None) -> None:

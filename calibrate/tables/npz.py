@@ -26,6 +26,7 @@ KIND = "NPZ"
 class NpzTable:
     """An NPZ archive of 1-D arrays. Objects are not unpickled."""
 
+    kind = KIND
     skipped = 0
     entries = None
 

@@ -34,6 +34,7 @@ COMPLETE_LISTS = (b"awkward_array_metadata",)
 class ParquetTable:
     """A Parquet file."""
 
+    kind = KIND
     skipped = 0
 
     def __init__(self, path: Path) -> None:

@@ -36,6 +36,7 @@ OWN_COUNTER = "ncalibrated"
 class RootTable:
     """One tree of a ROOT file; `tree` may be left out where there is only one."""
 
+    kind = KIND
     skipped = 0
 
     def __init__(self, path: Path, tree: str | None = None) -> None:
@@ -203,7 +204,9 @@ def _tree_name(file: Any, path: Path, tree: str | None) -> str:  # noqa: ANN401 
         listed = ", ".join(trees) or "none"
         unread = "ROOT::RNTuple" in found.values()
         hint = "; an RNTuple is not read: write a TTree" if unread else ""
-        raise DataError(f"{path.name}: name one tree with data.tree; there are: {listed}{hint}")
+        raise DataError(
+            f"{path.name}: name one tree with data.tree or --tree; there are: {listed}{hint}"
+        )
     return str(trees[0])
 
 

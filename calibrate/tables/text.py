@@ -36,6 +36,7 @@ class TextTable:
     """A text file with one line per entry. Without a header the columns are c0, c1 …, or
     `names`; a header may begin with `#`."""
 
+    kind = KIND
     entries = None
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
