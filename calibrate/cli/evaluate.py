@@ -10,7 +10,7 @@ from typing import Any
 
 from calibrate.cli.compose import METHOD, Plan, named_groups, plan
 from calibrate.cli.run import execute
-from calibrate.loading import fitted_file, load
+from calibrate.loading import fitted_file, load_calibration
 from calibrate.provenance import sha256
 from calibrate.report.files import JSON_FILE
 from calibrate.stored import AllEvents, Stored
@@ -22,7 +22,7 @@ UNNAMED = "stored"
 
 def evaluate(run: str, overrides: Sequence[str]) -> int:
     """Evaluate a run's calibration; a method in the overrides is compared with it."""
-    calibration = load(run)
+    calibration = load_calibration(run)
     document = _document(run)
     named = METHOD in named_groups(overrides)
     planned = plan(overrides if named else [*overrides, f"{METHOD}={BASELINE}"])

@@ -111,9 +111,7 @@ class NumericalInversion:
         t = np.log(z) if relative else z
         centre = binned_sum(w * t, index, number) / binned_sum(w, index, number)
         width = np.where(np.isfinite(found.iqr), found.iqr, found.std)
-        points = Points(
-            centre[usable], response[usable], error[usable], width[usable], relative
-        )
+        points = Points(centre[usable], response[usable], error[usable], width[usable], relative)
         return points, float(edges[0]), float(edges[-1])
 
 

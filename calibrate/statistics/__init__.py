@@ -11,7 +11,7 @@ from calibrate.statistics.moments import (
     weighted_mean,
     weighted_std,
 )
-from calibrate.statistics.quantiles import weighted_quantile
+from calibrate.statistics.quantiles import refuse_negative, weighted_quantile
 from calibrate.statistics.summary import Summary, summarise
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "core_goodness",
     "equal_statistics_edges",
     "grouped_squares",
+    "refuse_negative",
     "summarise",
     "truncated_gaussian_modes",
     "weighted_covariance",
