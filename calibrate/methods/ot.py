@@ -44,7 +44,7 @@ class OptimalTransport:
     Raises ConfigurationError for less than 1000.
     """
 
-    knots: int = 262144
+    knots: int = 131072
     tasks: ClassVar[tuple[str, ...]] = ("transport",)
 
     def __post_init__(self) -> None:
@@ -111,30 +111,39 @@ class QuantileMap:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A weighted empirical distribution: rising values (m,), the share of weight below each and
-    half its own `level` (m,), the variance of that share `variance` (m,)."""
+    """A weighted empirical distribution: rising values (m,), the share of weight of each, and
+    `level`, the share of weight below each and half its own."""
 
     values: FloatArray
+    share: FloatArray
     level: FloatArray
-    variance: FloatArray
 
     @classmethod
     def of(cls, x: FloatArray, w: FloatArray) -> Distribution:
         """From x (n,) and weights (n,) ≥ 0; equal values become one, weight 0 is left out."""
         refuse_negative(w, "optimal transport")
+        if not np.all(w):
+            x, w = x[w > 0], w[w > 0]
         order = np.argsort(x)
-        values, share = x[order], w[order] / np.sum(w)
-        start = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
-        squares = share**2
-        if start.size < values.size:
+        values, share = x[order], w[order]
+        del order
+        if not np.all(values[1:] != values[:-1]):
+            start = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
             values, share = values[start], np.add.reduceat(share, start)
-            squares = np.add.reduceat(squares, start)
-        if not np.all(share):
-            kept = share > 0
-            values, share, squares = values[kept], share[kept], squares[kept]
-        below = np.cumsum(share)
-        level = (below - 0.5 * share) / below[-1]
-        return cls(values, level, _variance(level, squares))
+        share /= np.sum(share)
+        level = np.cumsum(share)
+        total = level[-1]
+        level -= 0.5 * share
+        level /= total
+        return cls(values, share, level)
+
+    def error(self, rows: slice) -> FloatArray:
+        """The statistical error of `level` at some rows: its square is (1-F)² Σ_below w² +
+        F² Σ_above w², half of a point's own w² below, half above."""
+        squares = self.share**2
+        below = np.cumsum(squares)
+        total, below, level = below[-1], (below - 0.5 * squares)[rows], self.level[rows]
+        return np.sqrt((1 - level) ** 2 * below + level**2 * (total - below))
 
     def rows(self, knots: int) -> IntArray:
         """At most about `knots` rows: all, or equally spaced ones, denser in the tails."""
@@ -177,13 +186,18 @@ class Table:
             [(self.y[b] - self.y[a]) / (self.x[b] - self.x[a]) for a, b in ends], dtype=np.float64
         )
 
-    def worst(self, distribution: Distribution, knots: FloatArray) -> float:
+    def worst(self, distribution: Distribution, other: Distribution, knots: FloatArray) -> float:
         """The largest distance of a thinned distribution function from the full one, in units of
-        its statistical error; `knots` (k,) are its values at the table's levels."""
+        its statistical error; `knots` (k,) are its values at the table's levels.
+
+        Levels beyond the outermost of the `other` sample, where there is nothing to match, are
+        left out.
+        """
         looked = slice(None, None, 1 + distribution.values.size // LOOKED_AT)
-        found = np.interp(distribution.values[looked], knots, self.level)
-        distance = np.abs(found - distribution.level[looked])
-        return float(np.max(distance / np.sqrt(distribution.variance[looked])))
+        values, level = distribution.values[looked], distribution.level[looked]
+        distance = np.abs(np.interp(values, knots, self.level) - level)
+        matched = (level >= other.level[0]) & (level <= other.level[-1])
+        return float(np.max((distance / distribution.error(looked))[matched], initial=0.0))
 
 
 def _table(simulation: Distribution, data: Distribution, knots: int) -> tuple[Table, str]:
@@ -191,21 +205,12 @@ def _table(simulation: Distribution, data: Distribution, knots: int) -> tuple[Ta
     table = Table.of(simulation, data, knots)
     if max(simulation.values.size, data.values.size) <= knots // 2:
         return table, f"exact: all {table.x.size} points of the monotone map are kept"
-    worst = max(table.worst(simulation, table.x), table.worst(data, table.y))
+    worst = max(table.worst(simulation, data, table.x), table.worst(data, simulation, table.y))
     return table, (
         f"monotone polygon of {table.x.size} points, thinned from {simulation.values.size} "
         f"simulated and {data.values.size} measured values; it differs from their distribution "
         f"functions by at most {worst:.2g} of the statistical error"
     )
-
-
-def _variance(level: FloatArray, squares: FloatArray) -> FloatArray:
-    """Of a weighted distribution function: (1-F)² Σ_below w² + F² Σ_above w², where Σw = 1 and
-    half of a point's own w² (m,) is below, half above."""
-    below = np.cumsum(squares)
-    total = below[-1]
-    below -= 0.5 * squares
-    return np.asarray((1 - level) ** 2 * below + level**2 * (total - below))
 
 
 def _require_overlap(simulation: Distribution, data: Distribution, label: str) -> None:

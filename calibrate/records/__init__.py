@@ -28,6 +28,7 @@ from calibrate.records.closure import (
     bin_state,
     fit_state,
 )
+from calibrate.records.transport import TransportCurve, TransportHistogram
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -57,6 +58,8 @@ __all__ = [
     "Table",
     "TailHistogram",
     "TrainingCurve",
+    "TransportCurve",
+    "TransportHistogram",
     "bin_state",
     "fit_state",
 ]
@@ -238,6 +241,8 @@ Record = (
     | JointHistogram
     | SpectrumHistogram
     | TrainingCurve
+    | TransportHistogram
+    | TransportCurve
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}
