@@ -79,8 +79,9 @@ def common_tasks(parts: Mapping[str, object], kinds: Sequence[str] = TASKS) -> t
     common = tuple(kind for kind in kinds if all(kind in tasks_of(p) for p in parts.values()))
     if not common:
         said = ", ".join(f"{name} is for {' and '.join(tasks_of(p))}" for name, p in parts.items())
-        needed = "" if tuple(kinds) == TASKS else f" of {' or '.join(kinds)}"
-        raise MisfitError(f"one study solves one kind of task{needed}, but {said}")
+        one = "one study solves one kind of task"
+        needed = one if tuple(kinds) == TASKS else f"the study solves a {' or '.join(kinds)} task"
+        raise MisfitError(f"{needed}, but {said}")
     return common
 
 

@@ -8,6 +8,7 @@ and it is added in quadrature, in the bins of χ² too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -85,7 +86,7 @@ class Transport:
                     scalars[label] |= carried.untouched()
                 found = carried.histogram(label, self._shown(pair))
                 records.append(found)
-                if found.outside > FEW_OUTSIDE:
+                if found.outside > FEW_OUTSIDE and not isinstance(fit, UntouchedSimulation):
                     warnings.append(_extrapolated(label, test, found.outside))
             records += _curves(test, pair, fits, task)
         return Findings(scalars, {}, tuple(records), tuple(warnings))
@@ -98,10 +99,8 @@ class Transport:
         fitted = []
         with context.progress.track(f"refits of {label}", self.refits) as advance:
             for pair in _resampled(task.train, self.refits, context.child("refits")):
-                try:
+                with suppress(FitError):
                     fitted.append(refit(replace(task, train=pair), label))
-                except FitError:
-                    pass
                 advance(1)
         return fitted
 
