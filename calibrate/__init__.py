@@ -1,6 +1,6 @@
 """Derive, test and ship detector calibrations in high-energy physics.
 
-`calibrate.load(path)` opens a stored calibration or transport map; everything else is imported from its module.
+`calibrate.load(path)` opens a stored calibration or transport map; all else is imported from modules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["load"]
 
 
 def load(path: str | Path) -> Fitted:
-    """The calibration, or the transport map, stored in a run folder or in a `fitted.h5`; see `calibrate.loading`."""
+    """The calibration or transport map of a run folder or `fitted.h5`; see `calibrate.loading`."""
     from calibrate.loading import load as load_fitted  # torch only where it is needed
 
     return load_fitted(path)

@@ -41,7 +41,7 @@ class Transport:
     """
 
     bins: int = 30
-    shown_bins: int = 60
+    shown_bins: int = 50
     replicas: int = 100
     refits: int = 20
     tasks: ClassVar[tuple[str, ...]] = ("transport",)
