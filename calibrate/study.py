@@ -46,7 +46,7 @@ class Study:
     replicas: int = 0
 
     def __post_init__(self) -> None:
-        if self.replicas and self.task != REGRESSION:
+        if self.task != REGRESSION and self.replicas:
             raise ConfigurationError(
                 f"replicas={self.replicas}: bootstrap refits are made of regressions only; the "
                 "transport evaluator has its own (evaluator.transport.refits): use replicas=0"
