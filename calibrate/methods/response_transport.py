@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.optimize
@@ -35,6 +35,7 @@ from calibrate.task import Pair, TransportTask
 ANCHORS = ("spectrum",)
 LEVELS = 40
 STEP = 0.05
+EVALUATIONS = 50
 FLAT = 0.5
 """A direction whose error exceeds this (in widths of the response, or in the logarithm of its
 scale) is not determined by the data."""
@@ -73,12 +74,7 @@ class ResponseTransport:
         start, pair = time.perf_counter(), task.train
         _require_one_of_each(pair)
         problem = _Problem.of(pair, self.pieces)
-        first = np.zeros(1 + self.pieces)
-        solved = scipy.optimize.least_squares(
-            problem.residuals, first, jac=problem.jacobian, x_scale=1.0, max_nfev=50
-        )
-        if not solved.success:
-            raise FitError(f"the fit of the response did not converge: {solved.message}")
+        solved = _solved(problem, _first(pair, self.pieces))
         condition, error = _curvature(problem.jacobian(solved.x), problem.names())
         fitted = problem.map_of(solved.x)
         summary = FitSummary(
@@ -204,6 +200,24 @@ class _Problem:
     def jacobian(self, theta: FloatArray) -> FloatArray:
         """Central differences (levels, parameters), wide enough to average over events."""
         return _central(self.residuals, theta)
+
+
+def _first(pair: Pair, pieces: int) -> FloatArray:
+    """Where a fit starts: at the untouched response, or at the best scale for several pieces."""
+    if pieces == 1:
+        return np.zeros(2)
+    offset, scale = _solved(_Problem.of(pair, 1), np.zeros(2)).x
+    return np.append(offset, np.full(pieces, scale))
+
+
+def _solved(problem: _Problem, first: FloatArray) -> Any:  # noqa: ANN401 - SciPy's result
+    """The least-squares solution from a start; FitError if it does not converge."""
+    solved = scipy.optimize.least_squares(
+        problem.residuals, first, jac=problem.jacobian, x_scale=1.0, max_nfev=EVALUATIONS
+    )
+    if not solved.success:
+        raise FitError(f"the fit of the response did not converge: {solved.message}")
+    return solved
 
 
 def _central(function: Callable[[FloatArray], FloatArray], theta: FloatArray) -> FloatArray:
