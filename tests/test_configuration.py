@@ -16,8 +16,8 @@ from calibrate.cli.compose import compose, plan
 from calibrate.cli.groups import choices, configuration_folder, describe, options, summary
 from calibrate.cli.run import run, show_configuration
 from calibrate.data.dijet import Dijet
-from calibrate.errors import ConfigurationError
-from calibrate.study import Study
+from calibrate.errors import ConfigurationError, MisfitError
+from calibrate.study import Study, tasks_of
 
 CONF = configuration_folder()
 TARGETS = [(group, name) for group in ("data", "method", "evaluator") for name in choices(group)]
@@ -104,21 +104,43 @@ def test_a_specialisation_names_only_what_exists(path: Path):
 # Composition
 
 
+NEEDED = {
+    "table": ["data.path=a.root", "data.x=a", "data.z=b"],
+    "delphes_dijet": ["data.path=a.root"],
+    "column": ["method.z=a"],
+}
+"""What has to be said beside a choice."""
+TRANSPORTERS = [
+    m for m in choices("method") if tasks_of(constructor("method", m))[0] != "regression"
+]
+
+
 @pytest.mark.parametrize("data", choices("data"))
 @pytest.mark.parametrize("method", choices("method"))
-def test_every_dataset_goes_with_every_method(data: str, method: str):
-    planned = plan([f"data={data}", f"method={method}"])
+def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str, method: str):
+    more = [text for name in (data, method) for text in NEEDED.get(name, ())]
+    overrides = [f"data={data}", f"method={method}", *more]
+    transported = method in TRANSPORTERS
+    if transported and not hasattr(constructor("data", data), "transport"):
+        with pytest.raises(MisfitError, match=f"data={data} offers regression, but {method}"):
+            plan(overrides)
+        return
+    planned = plan(overrides)
     assert isinstance(planned.study, Study)
     assert isinstance(planned.study.data, constructor("data", data))
     assert isinstance(planned.study.methods[method], constructor("method", method))
     assert list(planned.study.methods) == list(dict.fromkeys([method, "none"]))
-    assert set(planned.study.evaluators) == {"closure", "curves", "spectra"}
+    regression = {"closure", "curves", "spectra"}
+    assert set(planned.study.evaluators) == ({"transport"} if transported else regression)
     assert (planned.data, planned.method, planned.seed) == (data, method, 0)
     assert (planned.output, planned.figures, planned.device) == ("outputs", True, "cpu")
 
 
 def test_a_specialisation_applies_to_its_pair_alone():
-    methods = {d: plan([f"data={d}", "method=mse"]).study.methods["mse"] for d in choices("data")}
+    methods = {
+        d: plan([f"data={d}", "method=mse", *NEEDED.get(d, ())]).study.methods["mse"]
+        for d in choices("data")
+    }
     assert methods["gaussian"].degree == 1
     assert methods["dijet"].degree is None
 
