@@ -221,6 +221,6 @@ class TransportEvaluator(Protocol):
 class CheckingEvaluator(Protocol):
     """An evaluator that can say before any fit that a task does not have what it needs."""
 
-    def check(self, task: RegressionTask) -> None:
+    def check(self, task: Any) -> None:  # noqa: ANN401 - a task of its kind
         """Raise ConfigurationError or DataError if the task cannot be evaluated."""
         ...

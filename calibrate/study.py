@@ -111,7 +111,7 @@ def run(study: Study, context: Context, about: Mapping[str, Any], configuration:
         task: AnyTask = getattr(study.data, study.task)(context)
         for evaluator in study.evaluators.values():
             if isinstance(evaluator, CheckingEvaluator):
-                evaluator.check(task)  # type: ignore[arg-type]
+                evaluator.check(task)
     with _timed(seconds, "fit"):
         fits = _fits(study, task, context)
     refit = _refit(study, context)

@@ -18,7 +18,7 @@ DATA, METHOD, EVALUATOR, EXPERIMENT = "data", "method", "evaluator", "experiment
 
 def named_class(group: str, name: str) -> Any:  # noqa: ANN401 - any class
     """The class that `conf/<group>/<name>.yaml` names."""
-    part = OmegaConf.load(configuration_folder() / group / f"{name}.yaml")
+    part: Any = OmegaConf.load(configuration_folder() / group / f"{name}.yaml")
     return hydra.utils.get_class(str(part["_target_"]))
 
 

@@ -156,7 +156,8 @@ def transport_map_figure(
     they move an event."""
     style = style or looks(curve.method for curve in curves)
     figure, upper, lower = two_panels()
-    first, entries = curves[0], []
+    first = curves[0]
+    entries: list[tuple[Artist, str]] = []
     for curve in curves:
         look = style[curve.method]
         for axes, moved in ((upper, curve.transported), (lower, curve.transported - curve.x)):

@@ -105,8 +105,8 @@ class QuantileMap:
     @classmethod
     def from_state(cls, state: State) -> QuantileMap:
         """Rebuild from `state`."""
-        arrays = (np.asarray(state[name], np.float64) for name in ("x", "y", "slopes"))
-        return cls(Domain.from_state(state["domain"]), *arrays)
+        x, y, slopes = (np.asarray(state[name], np.float64) for name in ("x", "y", "slopes"))
+        return cls(Domain.from_state(state["domain"]), x, y, slopes)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Distribution:
         squares = self.share**2
         below = np.cumsum(squares)
         total, below, level = below[-1], (below - 0.5 * squares)[rows], self.level[rows]
-        return np.sqrt((1 - level) ** 2 * below + level**2 * (total - below))
+        return np.asarray(np.sqrt((1 - level) ** 2 * below + level**2 * (total - below)))
 
     def rows(self, knots: int) -> IntArray:
         """At most about `knots` rows: all, or equally spaced ones, denser in the tails."""
