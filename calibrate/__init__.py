@@ -1,6 +1,6 @@
 """Derive, test and ship detector calibrations in high-energy physics.
 
-`calibrate.load(path)` opens a stored calibration or transport map; all else is imported from modules.
+`calibrate.load(path)` opens a stored calibration or transport map; import all else from modules.
 """
 
 from __future__ import annotations

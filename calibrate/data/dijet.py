@@ -84,6 +84,10 @@ class Dijet:
             _events(data).masses(),
             context,
             {path.name: sha256(path) for path in (simulation, data)},
+            (
+                f"{simulation.name} is the simulation; {data.name} stands for data, whose truth is "
+                "used for nothing but its own reweighting to resonances",
+            ),
         )
 
     def _pairs(self) -> DijetTransport:

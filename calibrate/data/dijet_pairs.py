@@ -37,7 +37,12 @@ class DijetTransport:
             positive_number(f"each of {OPTION}", mass)
 
     def task(
-        self, simulation: Sample, data: Sample, context: Context, files: Mapping[str, str]
+        self,
+        simulation: Sample,
+        data: Sample,
+        context: Context,
+        files: Mapping[str, str],
+        notes: tuple[str, ...] = (),
     ) -> TransportTask:
         """The task; both samples have their truth, which is taken from data at the end.
 
@@ -57,7 +62,7 @@ class DijetTransport:
             )
             narrow, measured = resonances
             tests[f"{RESONANCE}{mass:g}"] = Pair(narrow, without_truth(measured))
-        return TransportTask(Pair(trained, without_truth(shown)), tests, {}, files)
+        return TransportTask(Pair(trained, without_truth(shown)), tests, {}, files, notes)
 
     def _resonance(self, whole: Sample, test: Sample, mass: float) -> Sample:
         """The test events with the weights of a resonance, p(z) known from the whole sample."""

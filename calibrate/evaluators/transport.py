@@ -76,7 +76,12 @@ class Transport:
                  for label, fit in fits.items()}  # fmt: skip
         scalars: dict[str, dict[str, Quantity]] = {label: {} for label in fits}
         records: list[Record] = []
-        warnings: list[str] = []
+        warnings = [
+            f"{label}: {self.refits - len(found)} of {self.refits} refits failed, the error of its "
+            "map is that of the others"
+            for label, found in again.items()
+            if len(found) < self.refits and not isinstance(fits[label], UntouchedSimulation)
+        ]
         main = next(iter(fits))
         for test, pair in task.tests.items():
             for label, fit in fits.items():
