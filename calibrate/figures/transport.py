@@ -9,6 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from calibrate.figures.histograms import centres, steps
 from calibrate.figures.labels import feature_axis, plain, rounded, with_unit
@@ -19,6 +20,7 @@ from calibrate.records import TransportCurve, TransportHistogram
 from calibrate.sample import FloatArray
 
 DECADES_BELOW = 30.0
+MEASURED = 4.0
 RATIO_LINEAR, RATIO_LIMITS = 3.0, (0.02, 50.0)
 BEFORE = Look(GREY, "X", 1)
 
@@ -128,10 +130,12 @@ def _ratio_scale(axes: Axes, histograms: Sequence[TransportHistogram]) -> None:
         return
     axes.set_ylim(max(low / 2, RATIO_LIMITS[0]), min(high * 2, RATIO_LIMITS[1]))
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _measured_ratios(histogram: TransportHistogram) -> FloatArray:
-    known = histogram.data > 2 * histogram.data_error
+    known = histogram.data > MEASURED * histogram.data_error
     both = np.concatenate([histogram.density[known], histogram.before[known]])
     ratios = both / np.tile(histogram.data[known], 2)
     return np.asarray(ratios[ratios > 0])
