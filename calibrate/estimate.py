@@ -15,6 +15,8 @@ from calibrate.sample import BoolArray, Column, FloatArray, Sample
 from calibrate.task import RegressionTask, TransportTask
 
 State = Mapping[str, Any]
+UNTOUCHED = "untouched"
+"""The kind of the transport map that leaves simulation as it is."""
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,9 @@ import numpy as np
 from calibrate.checks import count, positive_integer
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, FitError
-from calibrate.estimate import TransportMap, TransportRefit
+from calibrate.estimate import UNTOUCHED, TransportMap, TransportRefit
 from calibrate.evaluators.carried import Carried, mean_curve, transport_curve
 from calibrate.evaluators.marginals import Marginal
-from calibrate.methods.none import UntouchedSimulation
 from calibrate.records import Findings, Quantity, Record, TransportCurve
 from calibrate.sample import FloatArray
 from calibrate.statistics import Poisson, equal_statistics_edges, weighted_quantile
@@ -71,7 +70,7 @@ class Transport:
     ) -> Findings:
         """Evaluate all maps on all tests of the task."""
         self.check(task)
-        again = {label: [] if isinstance(fit, UntouchedSimulation)
+        again = {label: [] if fit.kind == UNTOUCHED
                  else self._refitted(label, task, refit, context)
                  for label, fit in fits.items()}  # fmt: skip
         scalars: dict[str, dict[str, Quantity]] = {label: {} for label in fits}
@@ -80,7 +79,7 @@ class Transport:
             f"{label}: {self.refits - len(found)} of {self.refits} refits failed, the error of its "
             "map is that of the others"
             for label, found in again.items()
-            if len(found) < self.refits and not isinstance(fits[label], UntouchedSimulation)
+            if len(found) < self.refits and fits[label].kind != UNTOUCHED
         ]
         main = next(iter(fits))
         for test, pair in task.tests.items():
@@ -91,7 +90,7 @@ class Transport:
                     scalars[label] |= carried.untouched()
                 found = carried.histogram(label, self._shown(pair))
                 records.append(found)
-                if found.outside > FEW_OUTSIDE and not isinstance(fit, UntouchedSimulation):
+                if found.outside > FEW_OUTSIDE and fit.kind != UNTOUCHED:
                     warnings.append(_extrapolated(label, test, found.outside))
             records += _curves(test, pair, fits, task)
         return Findings(scalars, {}, tuple(records), tuple(warnings))
@@ -146,7 +145,7 @@ def _curves(
     """The map of every method that moves anything."""
     exact = task.closed_forms.get(test)
     for label, fit in fits.items():
-        if isinstance(fit, UntouchedSimulation):
+        if fit.kind == UNTOUCHED:
             continue
         shape = mean_curve if fit.uses_truth else transport_curve
         yield shape(label, test, pair.simulation, fit, exact)

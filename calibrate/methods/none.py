@@ -10,7 +10,7 @@ import numpy as np
 
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, nearest
-from calibrate.estimate import Domain, Estimate, State
+from calibrate.estimate import UNTOUCHED, Domain, Estimate, State
 from calibrate.records import FitSummary
 from calibrate.sample import FloatArray
 from calibrate.task import RegressionTask, TransportTask
@@ -49,7 +49,7 @@ class UntouchedSimulation:
 
     domain: Domain
     summary: FitSummary = field(default_factory=FitSummary)
-    kind: ClassVar[str] = "untouched"
+    kind: ClassVar[str] = UNTOUCHED
     uses_truth: ClassVar[bool] = False
 
     def transport(self, x: FloatArray, z: FloatArray) -> FloatArray:
