@@ -12,9 +12,11 @@ from calibrate.context import Context
 from calibrate.errors import DataError
 from calibrate.records import Findings, FitSummary
 from calibrate.sample import BoolArray, Column, FloatArray, Sample
-from calibrate.task import RegressionTask
+from calibrate.task import RegressionTask, TransportTask
 
 State = Mapping[str, Any]
+UNTOUCHED = "untouched"
+"""The kind of the transport map that leaves simulation as it is."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,35 @@ class Calibration(Protocol):
         ...
 
 
+@runtime_checkable
+class TransportMap(Protocol):
+    """A fitted, immutable map of simulated features to what they would be in data.
+
+    `uses_truth` says whether x' depends on z besides x. Outside `domain` the map is extrapolated;
+    `domain.inside(x)` tells where.
+    """
+
+    kind: ClassVar[str]
+    uses_truth: ClassVar[bool]
+
+    @property
+    def domain(self) -> Domain: ...
+
+    @property
+    def summary(self) -> FitSummary: ...
+
+    def transport(self, x: FloatArray, z: FloatArray) -> FloatArray:
+        """x' (n, d_x) of simulated events with features x (n, d_x) and truth z (n, d_z)."""
+        ...
+
+    def state(self) -> State:
+        """Arrays, numbers and strings from which `from_state` rebuilds the object."""
+        ...
+
+
+Fitted = Calibration | TransportMap
+
+
 class Regressor(Protocol):
     """A method for regression tasks: hyperparameters only, unchanged by a fit."""
 
@@ -136,7 +167,28 @@ class RegressionDataset(Protocol):
         ...
 
 
+class Transporter(Protocol):
+    """A method for transport tasks: hyperparameters only, unchanged by a fit. It says so by its
+    class attribute `tasks`, which holds `transport`."""
+
+    tasks: ClassVar[tuple[str, ...]]
+
+    def fit(self, task: TransportTask, context: Context) -> TransportMap:
+        """A fitted map, derived from the task's training pair."""
+        ...
+
+
+class TransportDataset(Protocol):
+    """A source of events that can pose a transport task: simulation and data."""
+
+    def transport(self, context: Context) -> TransportTask:
+        """The events of this source as a transport task."""
+        ...
+
+
 Refit = Callable[[RegressionTask], Calibration]
+TransportRefit = Callable[[TransportTask, str], TransportMap]
+"""Fit the method of that label again on another task."""
 
 
 class Evaluator(Protocol):
@@ -150,10 +202,27 @@ class Evaluator(Protocol):
     ) -> Findings: ...
 
 
+class TransportEvaluator(Protocol):
+    """Looks at fitted maps; its class attribute `tasks` holds `transport`.
+
+    `refit(task, label)` fits the method of that label again on another task.
+    """
+
+    tasks: ClassVar[tuple[str, ...]]
+
+    def __call__(
+        self,
+        fits: Mapping[str, TransportMap],
+        task: TransportTask,
+        refit: TransportRefit,
+        context: Context,
+    ) -> Findings: ...
+
+
 @runtime_checkable
 class CheckingEvaluator(Protocol):
     """An evaluator that can say before any fit that a task does not have what it needs."""
 
-    def check(self, task: RegressionTask) -> None:
+    def check(self, task: Any) -> None:  # noqa: ANN401 - a task of its kind
         """Raise ConfigurationError or DataError if the task cannot be evaluated."""
         ...

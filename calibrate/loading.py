@@ -1,4 +1,4 @@
-"""Open a stored calibration: `calibrate.load(path)`."""
+"""Open a stored calibration or transport map: `calibrate.load(path)`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from calibrate.errors import StorageError, nearest
-from calibrate.estimate import Calibration, State
+from calibrate.errors import MisfitError, StorageError, nearest
+from calibrate.estimate import Calibration, Fitted, State
 from calibrate.methods.column import GivenColumns
 from calibrate.methods.ensemble import Ensemble
 from calibrate.methods.gaussian_ansatz import FittedGaussianAnsatz
 from calibrate.methods.network import Network
-from calibrate.methods.none import UncalibratedFeatures
+from calibrate.methods.none import UncalibratedFeatures, UntouchedSimulation
 from calibrate.methods.numerical_inversion import InvertedResponse
+from calibrate.methods.ot import QuantileMap
 from calibrate.methods.polynomial import Polynomial
+from calibrate.methods.response_transport import ResponseMap
 from calibrate.storage import load_state
 
 FITTED_FILE = "fitted.h5"
@@ -35,14 +37,28 @@ CLASSES = (
     InvertedResponse,
     Network,
     Polynomial,
+    QuantileMap,
+    ResponseMap,
     UncalibratedFeatures,
+    UntouchedSimulation,
 )
 KINDS: Mapping[str, Stored] = {fitted.kind: cast(Stored, fitted) for fitted in CLASSES}
 """The only classes that a file can become; a file never names a class to import."""
 
 
-def load(path: str | Path) -> Calibration:
-    """The calibration stored in a run folder or in a `fitted.h5`.
+def load_calibration(path: str | Path) -> Calibration:
+    """The calibration of `load`; MisfitError if a transport map is stored."""
+    fitted = load(path)
+    if not isinstance(fitted, Calibration):
+        raise MisfitError(
+            f"{path} holds a '{fitted.kind}' map of simulation to data, which estimates no truth: "
+            "a calibration is needed; use the map in Python, calibrate.load(…).transport(x, z)"
+        )
+    return fitted
+
+
+def load(path: str | Path) -> Fitted:
+    """The calibration, or the transport map, stored in a run folder or in a `fitted.h5`.
 
     Raises StorageError if there is none, it is damaged, or its kind is unknown.
     """
@@ -60,11 +76,14 @@ def fitted_file(path: str | Path) -> Path:
     return path / FITTED_FILE if path.is_dir() else path
 
 
-def _rebuilt(path: Path, kind: str, state: State) -> Calibration:
+def _rebuilt(path: Path, kind: str, state: State) -> Fitted:
     if kind == Ensemble.kind:
-        members = [_rebuilt(path, member["fitted"], member["state"]) for member in state["members"]]
+        members = [
+            cast(Calibration, _rebuilt(path, member["fitted"], member["state"]))
+            for member in state["members"]
+        ]
         return Ensemble(members[0], tuple(members[1:]))
     if kind not in KINDS:
         raise StorageError(f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}")
-    fitted: Calibration = KINDS[kind].from_state(state)
+    fitted: Fitted = KINDS[kind].from_state(state)
     return fitted

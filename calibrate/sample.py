@@ -151,6 +151,11 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
     )
 
 
+def without_truth(sample: Sample) -> Sample:
+    """The same events as measured data: no truth columns (d_z = 0)."""
+    return replace(sample, z=np.empty((len(sample), 0)), z_columns=())
+
+
 def effective_size(w: FloatArray, groups: Groups | None = None) -> float:
     """Kish's effective sample size (Σw)²/Σw², with the weights summed per group first."""
     if groups is not None and not groups.single:

@@ -45,23 +45,82 @@ class RegressionTask:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if NOMINAL not in self.tests:
-            raise ConfigurationError(f"a task needs a test sample '{NOMINAL}': {list(self.tests)}")
+        _require_nominal(self.tests)
         if len(self.uncalibrated) != len(self.train.z_columns):
             raise ConfigurationError(
                 f"{len(self.train.z_columns)} truth columns need as many uncalibrated features, "
                 f"got {list(self.uncalibrated)}"
             )
         for name, sample in {"training": self.train, **self.tests}.items():
-            usable = int(np.count_nonzero(sample.w))
-            if usable < MINIMUM_EVENTS:
-                raise DataError(
-                    f"the {name} sample holds {usable} usable events (nonzero weight) of "
-                    f"{len(sample)}: at least {MINIMUM_EVENTS} are needed"
-                )
+            _require_events(f"the {name} sample", sample)
         for column, values in zip(self.train.z_columns, self.train.z.T, strict=True):
             if np.ptp(values) == 0:
                 raise DataError(
                     f"the truth '{column.name}' is {values[0]:g} in every training event: there is "
                     "nothing to calibrate"
                 )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Simulation with x and z, and data with x alone, in the same columns.
+
+    Raises DataError if their features differ, or if data has truth columns.
+    """
+
+    simulation: Sample
+    data: Sample
+
+    def __post_init__(self) -> None:
+        if self.simulation.x_columns != self.data.x_columns:
+            simulated, measured = (
+                ", ".join(column.label for column in sample.x_columns)
+                for sample in (self.simulation, self.data)
+            )
+            raise DataError(
+                f"simulation and data need the same features, got {simulated} and {measured}"
+            )
+        if self.data.z_columns:
+            names = ", ".join(column.name for column in self.data.z_columns)
+            raise DataError(f"data has no truth, got {names}: leave these columns out")
+
+
+TransportFunction = Callable[[FloatArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class TransportTask:
+    """Learn from `train` a map of simulated events that makes them look like data, test it on
+    independent pairs; one of them is `nominal`.
+
+    `closed_forms` holds, by the name of a test, the monotone map x (n,) → x' (n,) that is right
+    for its spectrum, where it is known. `files` maps the sources to their sha256.
+    Raises ConfigurationError without `nominal`, DataError for less than 100 usable events.
+    """
+
+    train: Pair
+    tests: Mapping[str, Pair]
+    closed_forms: Mapping[str, TransportFunction] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_nominal(self.tests)
+        for name, pair in {"training": self.train, **self.tests}.items():
+            _require_events(f"the simulation of the {name} sample", pair.simulation)
+            _require_events(f"the data of the {name} sample", pair.data)
+
+
+def _require_nominal(tests: Mapping[str, object]) -> None:
+    if NOMINAL not in tests:
+        raise ConfigurationError(f"a task needs a test sample '{NOMINAL}': {list(tests)}")
+
+
+def _require_events(what: str, sample: Sample) -> None:
+    usable = int(np.count_nonzero(sample.w))
+    if usable < MINIMUM_EVENTS:
+        raise DataError(
+            f"{what} holds {usable} usable events (nonzero weight) of {len(sample)}: at least "
+            f"{MINIMUM_EVENTS} are needed"
+        )

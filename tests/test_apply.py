@@ -427,5 +427,5 @@ def test_a_name_that_says_another_format_is_refused(polynomial, tmp_path: Path, 
 
 def test_names_of_columns_are_words(polynomial, tmp_path: Path):
     write_hdf5(tmp_path / "a.h5", events())
-    with pytest.raises(ConfigurationError, match="--name takes letters, digits, _ and .,"):
+    with pytest.raises(ConfigurationError, match="--name takes letters, digits"):
         run(polynomial, tmp_path / "a.h5", names=["a,b"])

@@ -380,11 +380,11 @@ def completed(incomplete: str, *given: str) -> list[str]:
         ("met", (), ["method="]),
         ("method=g", (), ["method=gaussian_ansatz"]),
         ("data=", (), ["data=", *(f"data={name}" for name in choices("data"))]),
-        ("data.s", ("data=gaussian",), ["data.sigma="]),
+        ("data.s", ("data=gaussian",), ["data.sigma=", "data.sigma_test="]),
         ("data.s", (), []),
         ("method.deg", ("data=gaussian", "method=mse"), ["method.degree="]),
         ("exp", (), ["experiment="]),
-        ("experiment=fig", (), ["experiment=fig1", "experiment=fig5", "experiment=fig6"]),
+        ("experiment=fig", (), [f"experiment=fig{n}" for n in (1, 3, 4, 5, 6, 7)]),
         ("se", (), ["seed="]),
         ("zzz", (), []),
     ],
@@ -404,7 +404,7 @@ def test_the_shell_completes_with_what_was_typed_before(tmp_path: Path):
         capture_output=True,
         text=True,
     )
-    assert done.stdout.splitlines() == ["plain,data.sigma="]
+    assert done.stdout.splitlines() == ["plain,data.sigma=", "plain,data.sigma_test="]
 
 
 def test_finished_runs_are_completed_newest_first(empty: Path):

@@ -16,8 +16,8 @@ from calibrate.cli.compose import compose, plan
 from calibrate.cli.groups import choices, configuration_folder, describe, options, summary
 from calibrate.cli.run import run, show_configuration
 from calibrate.data.dijet import Dijet
-from calibrate.errors import ConfigurationError
-from calibrate.study import Study
+from calibrate.errors import ConfigurationError, MisfitError
+from calibrate.study import Study, tasks_of
 
 CONF = configuration_folder()
 TARGETS = [(group, name) for group in ("data", "method", "evaluator") for name in choices(group)]
@@ -123,15 +123,27 @@ def test_a_specialisation_names_only_what_exists(path: Path):
 # Composition
 
 
+TRANSPORTERS = [
+    m for m in choices("method") if tasks_of(constructor("method", m))[0] != "regression"
+]
+
+
 @pytest.mark.parametrize("data", choices("data"))
 @pytest.mark.parametrize("method", choices("method"))
-def test_every_dataset_goes_with_every_method(data: str, method: str):
-    planned = plan([*needed(data), *needed(method, "method")])
+def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str, method: str):
+    overrides = [*needed(data), *needed(method, "method")]
+    transported = method in TRANSPORTERS
+    if transported and not hasattr(constructor("data", data), "transport"):
+        with pytest.raises(MisfitError, match=f"data={data} offers regression, but {method}"):
+            plan(overrides)
+        return
+    planned = plan(overrides)
     assert isinstance(planned.study, Study)
     assert isinstance(planned.study.data, constructor("data", data))
     assert isinstance(planned.study.methods[method], constructor("method", method))
     assert list(planned.study.methods) == list(dict.fromkeys([method, "none"]))
-    assert set(planned.study.evaluators) == set(choices("evaluator"))
+    regression = set(choices("evaluator")) - {"transport"}
+    assert set(planned.study.evaluators) == ({"transport"} if transported else regression)
     assert (planned.data, planned.method, planned.seed) == (data, method, 0)
     assert (planned.output, planned.figures, planned.device) == ("outputs", True, "cpu")
 

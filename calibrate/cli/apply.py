@@ -9,7 +9,7 @@ from calibrate.apply import Applied, Options, apply
 from calibrate.cli.progress import progress
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
-from calibrate.loading import load
+from calibrate.loading import load_calibration
 
 
 def apply_run(
@@ -30,7 +30,9 @@ def apply_run(
             raise ConfigurationError(f"--column takes FEATURE=EXPRESSION, got '{feature}{sign}'")
     given = {feature.strip(): expression.strip() for feature, _, expression in pairs}
     options = Options(given, names, outside, rows, tree, friend)
-    done = apply(load(run), Path(source), Path(target), options, Context(progress=progress()))
+    done = apply(
+        load_calibration(run), Path(source), Path(target), options, Context(progress=progress())
+    )
     return [*_told(done, outside), target]
 
 

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from calibrate.checks import choice
 from calibrate.cli.groups import choices, configuration_folder, options
+from calibrate.cli.kinds import refuse_misfit, with_evaluators
 from calibrate.device import DEVICES
 from calibrate.errors import CalibrateError, ConfigurationError, nearest
 from calibrate.study import Study
@@ -56,6 +57,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """
     parsed = parse(overrides)
     _require_choices(parsed)
+    overrides = with_evaluators(overrides, parsed)
     with _initialised():
         try:
             plain = hydra.compose("config", list(overrides), return_hydra_config=True)
@@ -136,6 +138,7 @@ def named_groups(overrides: Sequence[str]) -> set[str]:
 
 def plan(overrides: Sequence[str]) -> Plan:
     """Compose and instantiate everything a run needs; refuses what does not fit together."""
+    overrides = with_evaluators(overrides, parse(overrides))
     composed = compose(overrides)
     try:
         return _planned(composed, overrides)
@@ -151,18 +154,15 @@ def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
     others = _compared(composed, chosen["method"])
     for group in REQUIRED:
         _require_values(composed[group], group, chosen[group])
-    data = _instantiated(composed.data, "data")
     methods = {chosen["method"]: _instantiated(composed.method, "method")}
     for name in others:
         methods[name] = _instantiated(compose(_with_method(overrides, name)).method, name)
+    data = _dataset(composed, methods)
     if not composed.evaluator:
         raise ConfigurationError(f"a run needs an evaluator: {', '.join(choices('evaluator'))}")
     evaluators = {
         name: _instantiated(part, f"evaluator.{name}") for name, part in composed.evaluator.items()
     }
-    needed = [name for method in methods.values() for name in getattr(method, "columns", ())]
-    if needed and hasattr(data, "with_columns"):
-        data = data.with_columns(needed)
     if not isinstance(composed.replicas, int) or composed.replicas < 0 or composed.replicas == 1:
         raise ConfigurationError(f"replicas must be 0, or at least 2: got {composed.replicas!r}")
     study = Study(data, methods, evaluators, composed.replicas)
@@ -186,6 +186,17 @@ def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
         note=composed.note,
         configuration=as_yaml(composed),
     )
+
+
+def _dataset(composed: DictConfig, methods: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """The dataset, which must offer what the methods need, with the columns that they name."""
+    _check_targets(composed.data, "data")
+    refuse_misfit(composed.hydra.runtime.choices["data"], composed.data["_target_"], methods)
+    data = _instantiated(composed.data, "data")
+    needed = [name for method in methods.values() for name in getattr(method, "columns", ())]
+    if needed and hasattr(data, "with_columns"):
+        data = data.with_columns(needed)
+    return data
 
 
 def as_yaml(composed: DictConfig) -> str:

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from calibrate.cli.compose import METHOD, Plan, named_groups, plan
 from calibrate.cli.run import execute
 from calibrate.errors import ConfigurationError
-from calibrate.loading import fitted_file, load
+from calibrate.loading import fitted_file, load_calibration
 from calibrate.provenance import sha256
 from calibrate.report.files import CONFIGURATION_FILE, JSON_FILE
 from calibrate.stored import AllEvents, Stored
@@ -27,7 +27,7 @@ HARMLESS = ("spectators", "units", "uncalibrated", "positive", "tests")
 
 def evaluate(run: str, overrides: Sequence[str]) -> int:
     """Evaluate a run's calibration; a method in the overrides is compared with it."""
-    calibration = load(run)
+    calibration = load_calibration(run)
     document, trained = _document(run), _configuration(run)
     named = named_groups(overrides)
     added = [] if METHOD in named else [f"{METHOD}={BASELINE}"]

@@ -19,10 +19,12 @@ from calibrate import provenance
 from calibrate.checks import choice
 from calibrate.cli.compose import VERSION_BASE, Plan, as_yaml, compose, parse, plan
 from calibrate.cli.groups import GROUPS, choices, configuration_folder
+from calibrate.cli.kinds import with_evaluators
 from calibrate.cli.progress import progress
 from calibrate.context import Context
 from calibrate.errors import CalibrateError
-from calibrate.records import ClosureCurve, Outcome
+from calibrate.records import ClosureCurve, Outcome, TransportHistogram
+from calibrate.report import transport_verdict
 from calibrate.report.files import create_run_folder, write
 from calibrate.report.verdict import sentence
 from calibrate.study import run as run_study
@@ -72,6 +74,7 @@ def run_many(overrides: Sequence[str]) -> int:
             failed.append(f"{' '.join(task)}: {error}")
             print(f"calibrate: error: {failed[-1]}", file=sys.stderr)
 
+    overrides = with_evaluators(overrides, parse(overrides))
     folder = str(configuration_folder())
     sys.argv = ["calibrate", "--multirun", *overrides]
     hydra.main(version_base=VERSION_BASE, config_path=folder, config_name="config")(job)()
@@ -114,6 +117,11 @@ def _tell(outcome: Outcome, folder: Path) -> None:
         curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
         if curves:
             print(sentence(curves))
+        tests = [
+            r for r in outcome.records if isinstance(r, TransportHistogram) and r.method == method
+        ]
+        if tests:
+            print(transport_verdict.sentence(tests))
     print(folder / "report.html")
 
 

@@ -109,7 +109,7 @@ class DijetRegression:
         if self.resonance_mass is None:
             return task
         resonance = self._resonance(masses, sample, self.resonance_mass)
-        kept = _nonzero(resonance.take(np.isin(sample.group, test.group)))
+        kept = nonzero(resonance.take(np.isin(sample.group, test.group)))
         return replace(task, tests={NOMINAL: test, RESONANCE: self._enough(kept, masses)})
 
     def _resonance(self, masses: Sample, sample: Sample, mass: float) -> Sample:
@@ -183,6 +183,6 @@ def _one_per_jet(values: FloatArray) -> FloatArray:
     return np.asarray(values.T.reshape(-1))
 
 
-def _nonzero(sample: Sample) -> Sample:
+def nonzero(sample: Sample) -> Sample:
     """Without the events that a narrow spectrum leaves no weight: they only cost time."""
     return sample.take(sample.w > 1e-9 * np.max(sample.w))

@@ -19,6 +19,7 @@ from calibrate.figures.slices import map_figure, slices_figure
 from calibrate.figures.spectra import measured, spectra_figure
 from calibrate.figures.style import UNCALIBRATED, Look, looks
 from calibrate.figures.training import training_figure
+from calibrate.figures.transport import transport_figure, transport_map_figure
 from calibrate.records import (
     CalibrationCurve,
     ClosureCurve,
@@ -33,6 +34,8 @@ from calibrate.records import (
     SpectrumHistogram,
     TailHistogram,
     TrainingCurve,
+    TransportCurve,
+    TransportHistogram,
 )
 
 R = TypeVar("R")
@@ -54,6 +57,7 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
         **_by_slices(ordered, style),
         **_across_samples(ordered, style),
         **_pulls(ordered, style),
+        **_transported(ordered, style),
         **_learned(ordered, style),
         **_priors(ordered, style),
         **_samples(ordered),
@@ -120,6 +124,18 @@ def _priors(records: Sequence[Record], style: Style) -> Figures:
 def _pulls(records: Sequence[Record], style: Style) -> Figures:
     groups = _groups(_only(PullHistogram, records), lambda r: (r.test, ""))
     return {f"pull_{name}": pull_figure(group, style) for name, group in groups.items()}
+
+
+def _transported(records: Sequence[Record], style: Style) -> Figures:
+    shapes = _groups(_only(TransportHistogram, records), lambda r: (r.test, ""))
+    maps = _groups(_only(TransportCurve, records), lambda r: (r.test, ""))
+    return {
+        **{f"transport_{name}": transport_figure(group, style) for name, group in shapes.items()},
+        **{
+            f"transport_map_{name}": transport_map_figure(group, style)
+            for name, group in maps.items()
+        },
+    }
 
 
 def _learned(records: Sequence[Record], style: Style) -> Figures:

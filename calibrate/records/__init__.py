@@ -29,6 +29,7 @@ from calibrate.records.closure import (
     fit_state,
 )
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
+from calibrate.records.transport import TransportCurve, TransportHistogram
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -62,6 +63,8 @@ __all__ = [
     "Table",
     "TailHistogram",
     "TrainingCurve",
+    "TransportCurve",
+    "TransportHistogram",
     "bin_state",
     "fit_state",
 ]
@@ -246,6 +249,8 @@ Record = (
     | PriorApplication
     | PriorSensitivity
     | TrainingCurve
+    | TransportHistogram
+    | TransportCurve
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}

@@ -19,6 +19,18 @@ _ERRORS = (
     "are faint."
 )
 _FIXED = {
+    "transport_map": (
+        "Map",
+        "Transported x' of a simulated event against its x (below: x' - x); of maps that use the "
+        "truth, the mean x' in bins of x. Dashed: the monotone map that is right for the spectrum "
+        "of this test, where it is known; a map that is not universal does not follow it.",
+    ),
+    "transport": (
+        "Simulation and data",
+        "Distribution of data (points), of the untouched simulation (grey) and of the transported "
+        "one; below, their ratios to data. Error bars are statistical, of the events alone; mean, "
+        "width (half the 16-84 % interval) and χ² in the legend contain the error of the map.",
+    ),
     "samples": (
         "Before and after on all samples",
         "Distribution of u = ẑ/z of one method on every test sample: shaded without calibration, "

@@ -17,8 +17,9 @@ from calibrate.records import (
     ClosureCurve,
     FitSummary,
     Outcome,
+    TransportHistogram,
 )
-from calibrate.report import verdict
+from calibrate.report import transport_verdict, verdict
 from calibrate.report.captions import caption
 from calibrate.report.failing import failing_bins
 from calibrate.report.rounding import formatted
@@ -45,6 +46,15 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("point_resolution", "pull_width", "pull width (ideal: 1)"),
     ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
     ("point_resolution", "coverage_95", "coverage of ±1.96 Σ (ideal: 0.95)"),
+    ("transport", "mean", "mean"),
+    ("transport", "data_mean", "mean of data"),
+    ("transport", "std", "standard deviation"),
+    ("transport", "data_std", "standard deviation of data"),
+    ("transport", "iqr", "half 16-84 % interval"),
+    ("transport", "data_iqr", "half 16-84 % interval of data"),
+    ("transport", "chi2_per_bin", "χ² against data, per degree of freedom"),
+    ("transport", "ks", "largest difference of the distribution functions"),
+    ("transport", "wasserstein", "mean distance to data (Wasserstein)"),
 )
 PRIOR_METRICS: tuple[tuple[str, str], ...] = (
     ("prior/verdict", "dependence on the training spectrum"),
@@ -123,6 +133,10 @@ def _environment() -> Environment:
 
 
 def _verdict(method: str, outcome: Outcome) -> Verdict:
+    tests = [r for r in outcome.records if isinstance(r, TransportHistogram) and r.method == method]
+    if tests:
+        state = transport_verdict.overall(tests)
+        return Verdict(method, transport_verdict.sentence(tests), MARKS[state], SYMBOLS[state])
     curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
     state = verdict.overall(curves)
     return Verdict(method, verdict.sentence(curves), MARKS[state], SYMBOLS[state])
@@ -152,9 +166,9 @@ def _group(
 
 
 def _tests(outcome: Outcome) -> list[str]:
-    """The test samples, in the order in which their closure was reported."""
+    """The test samples, in the order in which they were reported."""
     names = (name.split("/") for found in outcome.metrics.values() for name in found)
-    return list(dict.fromkeys(parts[1] for parts in names if parts[0] == "closure"))
+    return list(dict.fromkeys(parts[1] for parts in names if parts[0] in ("closure", "transport")))
 
 
 def _all_metrics(outcome: Outcome) -> list[tuple[str, tuple[str, ...]]]:

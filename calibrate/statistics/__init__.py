@@ -2,6 +2,7 @@
 
 from calibrate.statistics.bins import bin_index, equal_statistics_edges
 from calibrate.statistics.bootstrap import Poisson, bootstrap_ratios
+from calibrate.statistics.distance import ChiSquare, Distances, chi_square
 from calibrate.statistics.goodness import Goodness, core_goodness
 from calibrate.statistics.mode import ModeFits, truncated_gaussian_modes
 from calibrate.statistics.moments import (
@@ -11,10 +12,12 @@ from calibrate.statistics.moments import (
     weighted_mean,
     weighted_std,
 )
-from calibrate.statistics.quantiles import weighted_quantile
+from calibrate.statistics.quantiles import refuse_negative, weighted_quantile
 from calibrate.statistics.summary import Summary, summarise
 
 __all__ = [
+    "ChiSquare",
+    "Distances",
     "Goodness",
     "ModeFits",
     "Poisson",
@@ -22,9 +25,11 @@ __all__ = [
     "bin_index",
     "binned_sum",
     "bootstrap_ratios",
+    "chi_square",
     "core_goodness",
     "equal_statistics_edges",
     "grouped_squares",
+    "refuse_negative",
     "summarise",
     "truncated_gaussian_modes",
     "weighted_covariance",

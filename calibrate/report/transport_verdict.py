@@ -1,0 +1,61 @@
+"""Does transported simulation describe data? One sentence from the χ² of every test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from calibrate.records import CANNOT_TELL, CLOSES, FAILS, TransportHistogram
+from calibrate.report.rounding import formatted
+
+SMALLEST = 1e-4
+
+
+def overall(tests: Sequence[TransportHistogram]) -> str:
+    """`fails` if any test does, `closes` if all do."""
+    states = {each.state for each in tests}
+    if FAILS in states:
+        return FAILS
+    return CLOSES if states == {CLOSES} else CANNOT_TELL
+
+
+def sentence(tests: Sequence[TransportHistogram]) -> str:
+    """The verdict on one method from all its tests, in one sentence."""
+    if not tests:
+        return "No transport was measured."
+    opening = {
+        FAILS: "does not describe data",
+        CANNOT_TELL: "may describe data, but the statistics cannot tell",
+        CLOSES: "describes data",
+    }[overall(tests)]
+    ordered = [each for state in (FAILS, CANNOT_TELL, CLOSES)
+               for each in tests if each.state == state]  # fmt: skip
+    return f"{tests[0].method} {opening}: {'; '.join(map(_clause, ordered))}."
+
+
+def _clause(test: TransportHistogram) -> str:
+    verb = {FAILS: "it fails on", CLOSES: "it closes on", CANNOT_TELL: "open on"}[test.state]
+    unit = f" {test.unit}" if test.unit else ""
+    mean = _difference(test.mean, test.mean_error, test.data_mean, test.data_mean_error)
+    ratio, error = _ratio(test)
+    width = f"{ratio - 1:+.1%}".replace("%", " %") + f" ± {100 * error:.1f} %"
+    chi2 = formatted(float(f"{test.chi2 / test.ndf:.3g}")) if test.ndf else "n/a"
+    return (
+        f"{verb} {test.test} (χ²/ndf = {chi2}, {_probability(test.probability)}; mean {mean}{unit} "
+        f"and width {width} from data's)"
+    )
+
+
+def _difference(value: float, error: float, other: float, other_error: float) -> str:
+    text = formatted(value - other, (error**2 + other_error**2) ** 0.5)
+    return text if text.startswith(("-", "(")) else f"+{text}"
+
+
+def _ratio(test: TransportHistogram) -> tuple[float, float]:
+    """Width of the simulation over data's, with its error."""
+    ratio = test.width / test.data_width
+    relative = (test.width_error / test.width) ** 2 + (test.data_width_error / test.data_width) ** 2
+    return ratio, float(ratio * relative**0.5)
+
+
+def _probability(p: float) -> str:
+    return f"p < {SMALLEST:g}" if p < SMALLEST else f"p = {p:.2g}"
