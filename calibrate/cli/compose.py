@@ -7,31 +7,29 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, cast
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from calibrate.checks import choice
 from calibrate.cli.groups import choices, configuration_folder, options
+from calibrate.cli.instances import check_targets, instantiated
 from calibrate.cli.kinds import refuse_misfit, with_evaluators
 from calibrate.device import DEVICES
-from calibrate.errors import CalibrateError, ConfigurationError, nearest
+from calibrate.errors import ConfigurationError, nearest
 from calibrate.study import Study
 
 METHOD = "method"
 REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
-PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
 VERSION_BASE = "1.3"
 EXPRESSION_SIGNS = set("()<>&|`!")
-OWN_ROOMS = ("calibrate.data.", "calibrate.methods.", "calibrate.evaluators.")
 
 
 @dataclass(frozen=True)
@@ -154,14 +152,14 @@ def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
     others = _compared(composed, chosen["method"])
     for group in REQUIRED:
         _require_values(composed[group], group, chosen[group])
-    methods = {chosen["method"]: _instantiated(composed.method, "method")}
+    methods = {chosen["method"]: instantiated(composed.method, "method")}
     for name in others:
-        methods[name] = _instantiated(compose(_with_method(overrides, name)).method, name)
+        methods[name] = instantiated(compose(_with_method(overrides, name)).method, name)
     data = _dataset(composed, methods)
     if not composed.evaluator:
         raise ConfigurationError(f"a run needs an evaluator: {', '.join(choices('evaluator'))}")
     evaluators = {
-        name: _instantiated(part, f"evaluator.{name}") for name, part in composed.evaluator.items()
+        name: instantiated(part, f"evaluator.{name}") for name, part in composed.evaluator.items()
     }
     if not isinstance(composed.replicas, int) or composed.replicas < 0 or composed.replicas == 1:
         raise ConfigurationError(f"replicas must be 0, or at least 2: got {composed.replicas!r}")
@@ -190,9 +188,9 @@ def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
 
 def _dataset(composed: DictConfig, methods: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """The dataset, which must offer what the methods need, with the columns that they name."""
-    _check_targets(composed.data, "data")
+    check_targets(composed.data, "data")
     refuse_misfit(composed.hydra.runtime.choices["data"], composed.data["_target_"], methods)
-    data = _instantiated(composed.data, "data")
+    data = instantiated(composed.data, "data")
     needed = [name for method in methods.values() for name in getattr(method, "columns", ())]
     if needed and hasattr(data, "with_columns"):
         data = data.with_columns(needed)
@@ -253,46 +251,6 @@ def _with_method(overrides: Sequence[str], name: str) -> list[str]:
         if not override.key_or_group.startswith("method.")
     ]
     return [*kept, f"method={name}"]
-
-
-def _instantiated(part: Any, where: str) -> Any:  # noqa: ANN401 - whatever the target is
-    _check_targets(part, where)
-    try:
-        return hydra.utils.instantiate(part, _convert_="all")
-    except InstantiationException as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, CalibrateError):
-                raise cause from error
-            cause = cause.__cause__
-        raise ConfigurationError(f"{where} cannot be built: {error}") from error
-
-
-def _check_targets(part: Any, where: str) -> None:  # noqa: ANN401 - any node
-    allowed = [*OWN_ROOMS] + [
-        entry.value.split(".")[0].split(":")[0] + "."
-        for group in PLUGIN_GROUPS
-        for entry in entry_points(group=group)
-    ]
-    if not isinstance(part, DictConfig):
-        raise ConfigurationError(f"{where} must have options and a _target_, got {part!r}")
-    for target in _targets(OmegaConf.to_container(part)):
-        if not target.startswith(tuple(allowed)):
-            raise ConfigurationError(
-                f"{where} names '{target}': only targets of {', '.join(allowed)} are "
-                "instantiated; a package adds its own by an entry point"
-            )
-
-
-def _targets(node: Any) -> Iterator[str]:  # noqa: ANN401 - nested plain containers
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _targets(value)
 
 
 def _missing(error: MissingConfigException) -> str:

@@ -1,0 +1,61 @@
+"""Nodes of the configuration as objects: only classes of this package and of its plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+import hydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig, OmegaConf
+
+from calibrate.errors import CalibrateError, ConfigurationError
+
+PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
+OWN_ROOMS = ("calibrate.data.", "calibrate.methods.", "calibrate.evaluators.")
+
+
+def instantiated(part: Any, where: str) -> Any:  # noqa: ANN401 - whatever the target is
+    """The object that a node of the configuration describes; `where` names the node.
+
+    Raises ConfigurationError if it cannot be built, or what its constructor raises of ours.
+    """
+    check_targets(part, where)
+    try:
+        return hydra.utils.instantiate(part, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, CalibrateError):
+                raise cause from error
+            cause = cause.__cause__
+        raise ConfigurationError(f"{where} cannot be built: {error}") from error
+
+
+def check_targets(part: Any, where: str) -> None:  # noqa: ANN401 - any node
+    """Raise ConfigurationError for a `_target_` outside this package and its plugins."""
+    allowed = [*OWN_ROOMS] + [
+        entry.value.split(".")[0].split(":")[0] + "."
+        for group in PLUGIN_GROUPS
+        for entry in entry_points(group=group)
+    ]
+    if not isinstance(part, DictConfig):
+        raise ConfigurationError(f"{where} must have options and a _target_, got {part!r}")
+    for target in _targets(OmegaConf.to_container(part)):
+        if not target.startswith(tuple(allowed)):
+            raise ConfigurationError(
+                f"{where} names '{target}': only targets of {', '.join(allowed)} are "
+                "instantiated; a package adds its own by an entry point"
+            )
+
+
+def _targets(node: Any) -> Iterator[str]:  # noqa: ANN401 - nested plain containers
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield str(node["_target_"])
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
