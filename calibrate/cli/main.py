@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -114,8 +115,16 @@ def report_command(folder: str) -> None:
 
 
 def main() -> NoReturn:
-    """Entry point: one clear line on stderr for every failure, exit status 1 or 2."""
-    sys.exit(guarded(lambda: cli.main(prog_name="calibrate", standalone_mode=False)))
+    """Entry point: one clear line on stderr for every failure, exit status 1 or 2.
+
+    All files are closed by then: the interpreter is left at once, since threads of libraries that
+    are still waiting (pyarrow's) can bring the process down while it is taken apart.
+    """
+    status = guarded(lambda: cli.main(prog_name="calibrate", standalone_mode=False))
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def guarded(command: Callable[[], object]) -> int:
