@@ -23,6 +23,13 @@ def positive_number(option: str, value: Any) -> None:  # noqa: ANN401 - user inp
         raise ConfigurationError(f"{option} must be positive, got {value!r}")
 
 
+def fraction(option: str, value: Any) -> None:  # noqa: ANN401 - user input
+    """Require a number above zero and below one."""
+    positive_number(option, value)
+    if not value < 1:
+        raise ConfigurationError(f"{option} must be < 1, got {value}")
+
+
 def positive_integer(option: str, value: Any) -> None:  # noqa: ANN401 - user input
     """Require an integer of at least one."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, NoReturn, cast
@@ -242,3 +242,8 @@ def _exact(value: Any) -> Any:  # noqa: ANN401 - array or number
 
 def _in(text: str, name: str) -> str:
     return "" if text == name else f" (in '{text}')"
+
+
+def columns_of(expressions: Iterable[Expression]) -> list[str]:
+    """The columns that several expressions need, each once."""
+    return list(dict.fromkeys(name for each in expressions for name in each.columns))

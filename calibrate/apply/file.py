@@ -22,7 +22,7 @@ from calibrate.checks import choice, positive_integer
 from calibrate.context import Advance, Context
 from calibrate.errors import ConfigurationError, DataError, StorageError
 from calibrate.estimate import Calibration, Domain
-from calibrate.expressions import Expression
+from calibrate.expressions import Expression, columns_of
 from calibrate.sample import FloatArray
 from calibrate.storage import atomic
 from calibrate.tables import Frame, Jagged, NewColumns, Table, open_table
@@ -128,7 +128,7 @@ class _First:
 
     @classmethod
     def of(cls, table: Table, features: Sequence[Expression]) -> _First:
-        names = list(dict.fromkeys(name for each in features for name in each.columns))
+        names = columns_of(features)
         chunk = next(table.chunks(names, 1000), None)
         if chunk is None:
             return cls(None, single=False)
@@ -155,7 +155,7 @@ def _features(domain: Domain, table: Table, options: Options) -> list[Expression
 
 
 def _frames(table: Table, features: Sequence[Expression], rows: int) -> Iterator[tuple[Frame, int]]:
-    names = list(dict.fromkeys(name for each in features for name in each.columns))
+    names = columns_of(features)
     for chunk in table.chunks(names, rows):
         yield Frame.of(chunk), chunk.entries
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from calibrate.checks import choice, positive_number
+from calibrate.checks import choice, fraction, positive_number
 from calibrate.context import Context
-from calibrate.errors import ConfigurationError, DataError
+from calibrate.errors import DataError
 from calibrate.kinematics import Jets, delta_phi, dijet_mass, pseudorapidity
 from calibrate.prior import GaussianPrior, reweight
 from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, Sample
@@ -84,10 +84,8 @@ class DijetRegression:
         choice("data.target", self.target, TARGETS)
         if self.resonance_mass is not None:
             positive_number("data.resonance_mass", self.resonance_mass)
-        for name in ("resonance_width", "train_fraction"):
-            positive_number(f"data.{name}", getattr(self, name))
-        if not self.train_fraction < 1:
-            raise ConfigurationError(f"data.train_fraction must be < 1, got {self.train_fraction}")
+        positive_number("data.resonance_width", self.resonance_width)
+        fraction("data.train_fraction", self.train_fraction)
 
     def task(
         self,

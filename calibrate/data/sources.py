@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibrate.context import Context
 from calibrate.errors import DataError
-from calibrate.expressions import Expression
+from calibrate.expressions import Expression, columns_of
 from calibrate.sample import BoolArray, FloatArray, IntArray
 from calibrate.tables import Chunk, Frame, Table, open_table
 
@@ -120,7 +120,7 @@ def _read_file(number: int, table: Table, source: Source, pile: _Pile) -> None:
     parsed = {text: _parsed(text, table) for text in source.expressions}
     select = None if source.select is None else _parsed(source.select, table)
     needed = [*parsed.values(), *([] if select is None else [select])]
-    columns = list(dict.fromkeys(name for each in needed for name in each.columns))
+    columns = columns_of(needed)
     for frame in _frames(table, columns, source.limit, pile):
         keep = slice(None) if select is None else _true(select, frame)
         for key, expression in parsed.items():

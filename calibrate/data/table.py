@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calibrate.checks import choice, finite_number, positive_integer, positive_number, texts
+from calibrate.checks import choice, finite_number, fraction, positive_integer, texts
 from calibrate.context import Context
 from calibrate.data.sources import Loaded, Source, finite_rows, found_files, load
 from calibrate.errors import ConfigurationError, DataError, nearest
@@ -73,9 +73,7 @@ class Table:
             if getattr(self, name) is not None:
                 texts(f"data.{name}", getattr(self, name))
         choice("data.missing", self.missing, MISSING)
-        positive_number("data.train_fraction", self.train_fraction)
-        if not self.train_fraction < 1:
-            raise ConfigurationError(f"data.train_fraction must be < 1, got {self.train_fraction}")
+        fraction("data.train_fraction", self.train_fraction)
         if self.max_events is not None:
             positive_integer("data.max_events", self.max_events)
         self._check_scale()

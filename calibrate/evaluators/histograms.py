@@ -16,6 +16,7 @@ from calibrate.statistics import (
     binned_sum,
     core_goodness,
     grouped_squares,
+    mean_error,
     weighted_mean,
     weighted_quantile,
     weighted_std,
@@ -82,9 +83,8 @@ def tail_histogram(
     shares, errors = [], []
     for side in _tails(residual, w):
         share = float(np.sum(w[side]) / np.sum(w))
-        deviations = np.bincount(sample.groups.row, w * (side - share))
         shares.append(share)
-        errors.append(float(np.sqrt(np.sum(deviations**2)) / np.sum(w)))
+        errors.append(mean_error(side, share, w, sample.groups))
     return TailHistogram(
         method=method,
         test=residual.label,
@@ -117,7 +117,6 @@ def response_histogram(
     w, u, found = sample.w, residual.u, density(residual.u, sample, edges)
     low, high = weighted_quantile(u, np.maximum(w, 0.0), [0.1587, 0.8413], residual.ascending)
     mean = float(weighted_mean(u, w))
-    deviations = np.bincount(sample.groups.row, w * (u - mean))
     core = core_goodness(u, w, np.zeros(u.size, int), whole.mode, whole.fit, sample.groups)
     return ResponseHistogram(
         method=method,
@@ -131,7 +130,7 @@ def response_histogram(
         underflow=found.underflow,
         overflow=found.overflow,
         mean=mean,
-        mean_error=float(np.sqrt(np.sum(deviations**2)) / np.sum(w)),
+        mean_error=mean_error(u, mean, w, sample.groups),
         iqr=float(high - low) / 2,
         n_effective=float(sample.effective_size),
         mode=float(whole.mode[0]),

@@ -40,11 +40,6 @@ class Residual:
         return np.argsort(self.u)
 
     @property
-    def reference(self) -> float:
-        """u of a perfect calibration."""
-        return 1.0 if self.column.positive else 0.0
-
-    @property
     def unit(self) -> str:
         """The unit of u."""
         return "" if self.column.positive else self.column.unit

@@ -103,7 +103,7 @@ def measure(
         coefficients = basis.differences(nominal, others)
         replicas, failed = [], 0
         poisson = Poisson(task.train.groups, settings.replicas, context.sequence("training"))
-        for counts in (column for chunk in poisson.counts() for column in chunk.T):
+        for counts in poisson.each():
             try:
                 samples = [task.train, *(sample for _, sample in spectra)]
                 drawn = [refit(replace(task, train=s.with_weights(s.w * counts))) for s in samples]

@@ -156,10 +156,9 @@ def _resampled(pair: Pair, number: int, context: Context) -> Iterator[Pair]:
     if not number:
         return
     counts = (
-        (column for chunk in Poisson(sample.groups, number, context.sequence(side)).counts()
-         for column in chunk.T)
+        Poisson(sample.groups, number, context.sequence(side)).each()
         for side, sample in (("simulation", pair.simulation), ("data", pair.data))
-    )  # fmt: skip
+    )
     for simulated, measured in zip(*counts, strict=True):
         yield Pair(
             pair.simulation.with_weights(pair.simulation.w * simulated),

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import re
 
-from calibrate.records import (
-    ClosureCurve,
-    PriorApplication,
-    ResponseHistogram,
-    SlicedClosure,
-    TailHistogram,
-)
-
-Deviating = ClosureCurve | ResponseHistogram | SlicedClosure | TailHistogram | PriorApplication
+from calibrate.records import Deviation
 
 _SYMBOLS = (
     ("mjj", "$m_{jj}$"),
@@ -69,12 +61,12 @@ def feature_axis(name: str, unit: str) -> str:
     return with_unit(f"Reconstructed {symbol(bare(name))}" if said else symbol(name), unit)
 
 
-def deviation(record: Deviating) -> str:
+def deviation(record: Deviation) -> str:
     """u = ẑ/z or ẑ - z as a symbol."""
     return r"$\hat{z}/z$" if record.relative else r"$\hat{z} - z$"
 
 
-def deviation_unit(record: Deviating) -> str:
+def deviation_unit(record: Deviation) -> str:
     """The unit of u: none if relative, else that of z."""
     return "" if record.relative else record.z_unit
 

@@ -37,7 +37,7 @@ def response_figure(
     style = style or looks(histogram.method for histogram in histograms)
     figure, axes = one_panel()
     first = histograms[0]
-    axes.axvline(_reference(first), color=DARK, linewidth=1, linestyle=":", gid="reference")
+    axes.axvline(first.reference, color=DARK, linewidth=1, linestyle=":", gid="reference")
     for histogram in histograms:
         _draw(axes, histogram, style[histogram.method])
     _scales(axes, histograms)
@@ -55,7 +55,7 @@ def tails_figure(
     style = style or looks(histogram.method for histogram in histograms)
     figure, axes = one_panel()
     first = histograms[0]
-    axes.axvline(_reference(first), color=DARK, linewidth=1, linestyle=":", gid="reference")
+    axes.axvline(first.reference, color=DARK, linewidth=1, linestyle=":", gid="reference")
     for each in histograms:
         shown = np.where(each.density > 0, each.density, np.nan)
         steps(axes, each.edges, shown, each.density_error, style[each.method], name=each.method)
@@ -79,10 +79,6 @@ def _tail_entry(histogram: TailHistogram, look: Look) -> tuple[Artist, str]:
     ]
     text = f"{method_label(histogram.method, look)}, beyond {histogram.reach:g} widths:"
     return Line2D([], [], color=look.colour), f"{text}\n{', '.join(shares)}"
-
-
-def _reference(histogram: ResponseHistogram | TailHistogram) -> float:
-    return 1.0 if histogram.relative else 0.0
 
 
 def _draw(axes: Axes, histogram: ResponseHistogram, look: Look) -> None:

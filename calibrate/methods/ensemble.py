@@ -84,7 +84,7 @@ def bootstrap_ensemble(
     poisson = Poisson(train.groups, replicas, context.sequence("replicas"))
     members, failed = [], 0
     with context.progress.track("replicas", replicas) as advance:
-        for counts in (column for chunk in poisson.counts() for column in chunk.T):
+        for counts in poisson.each():
             try:
                 members.append(fit(replace(task, train=train.with_weights(train.w * counts))))
             except FitError:

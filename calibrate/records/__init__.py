@@ -23,6 +23,7 @@ from calibrate.records.closure import (
     POOR,
     TOO_FEW,
     ClosureCurve,
+    Deviation,
     ResolutionFit,
     SlicedClosure,
     bin_state,
@@ -47,6 +48,7 @@ __all__ = [
     "CalibrationCurve",
     "Cell",
     "ClosureCurve",
+    "Deviation",
     "Findings",
     "FitSummary",
     "JointHistogram",
@@ -116,7 +118,7 @@ class FitSummary:
 
 
 @dataclass(frozen=True)
-class ResponseHistogram:
+class ResponseHistogram(Deviation):
     """Density of u over one test sample with its statistical error, arrays (n_b,); the
     fractions of weight below and above the shown range.
 
@@ -158,7 +160,7 @@ class ResponseHistogram:
 
 
 @dataclass(frozen=True)
-class TailHistogram:
+class TailHistogram(Deviation):
     """Density of u out to the last of its tails, with its error, arrays (n_b,); the fractions of
     weight more than `reach` half 16-84 % intervals below and above the median, with errors."""
 

@@ -44,8 +44,20 @@ def _unknown() -> FloatArray:
     return np.empty(0)
 
 
+class Deviation:
+    """A record of u = ẑ/z if `relative`, else of u = ẑ - z."""
+
+    relative: bool
+    z_unit: str
+
+    @property
+    def reference(self) -> float:
+        """The value of u of a perfect calibration."""
+        return 1.0 if self.relative else 0.0
+
+
 @dataclass(frozen=True)
-class ClosureCurve:
+class ClosureCurve(Deviation):
     """Location and spread of u in bins of z over one test sample, arrays (n_b,).
 
     u = ẑ/z with reference 1 if `relative`, else u = ẑ - z with reference 0. `sigma` is the
@@ -97,11 +109,6 @@ class ClosureCurve:
                 object.__setattr__(self, each.name, np.full(self.mean.size, np.nan))
 
     @property
-    def reference(self) -> float:
-        """The value of u of a perfect calibration."""
-        return 1.0 if self.relative else 0.0
-
-    @property
     def states(self) -> tuple[str, ...]:
         """Per bin, by `bin_state` of the mean."""
         found = zip(self.n_effective, self.mean - self.reference, self.mean_error, strict=True)
@@ -114,7 +121,7 @@ class ClosureCurve:
 
 
 @dataclass(frozen=True)
-class SlicedClosure:
+class SlicedClosure(Deviation):
     """Mean and spread of u in slices of the column `by` and bins of z, arrays (n_s, n_b).
 
     `by_edges` (n_s + 1,) bound the slices, in the unit of `by`; `abs(c)` is the absolute value
@@ -139,11 +146,6 @@ class SlicedClosure:
     std_error: FloatArray
     iqr: FloatArray
     iqr_error: FloatArray
-
-    @property
-    def reference(self) -> float:
-        """The value of u of a perfect calibration."""
-        return 1.0 if self.relative else 0.0
 
     @property
     def states(self) -> tuple[tuple[str, ...], ...]:

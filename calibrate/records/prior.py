@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from calibrate.records.closure import Deviation
 from calibrate.sample import FloatArray
 
 UNIVERSAL, DEPENDENT = "universal", "prior dependent"
 
 
 @dataclass(frozen=True)
-class PriorApplication:
+class PriorApplication(Deviation):
     """Mean of u over one test sample under several spectra, arrays (n_s,): u = ẑ/z with reference
     1 if `relative`, else ẑ - z with reference 0. `spectra` (n_s,) names them."""
 
@@ -24,11 +25,6 @@ class PriorApplication:
     n_effective: FloatArray
     mean: FloatArray
     mean_error: FloatArray
-
-    @property
-    def reference(self) -> float:
-        """The value of u of a perfect calibration."""
-        return 1.0 if self.relative else 0.0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from calibrate.statistics.mode import ModeFits, truncated_gaussian_modes
 from calibrate.statistics.moments import (
     binned_sum,
     grouped_squares,
+    mean_error,
     weighted_covariance,
     weighted_mean,
     weighted_std,
@@ -29,6 +30,7 @@ __all__ = [
     "core_goodness",
     "equal_statistics_edges",
     "grouped_squares",
+    "mean_error",
     "refuse_negative",
     "summarise",
     "truncated_gaussian_modes",

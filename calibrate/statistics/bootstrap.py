@@ -55,6 +55,11 @@ class Poisson:
         for drawn in self.draws():
             yield drawn if in_order else drawn.take(row, axis=0)
 
+    def each(self) -> Iterator[Counts]:
+        """Counts (n,) of one replica after the other."""
+        for chunk in self.counts():
+            yield from chunk.T
+
     def draws(self) -> Iterable[Counts]:
         """Counts (groups, r), some r replicas at a time; kept for the next statistic while they
         are small."""

@@ -52,9 +52,8 @@ class Distances:
         self, w_a: FloatArray, w_b: FloatArray, poisson_a: Poisson, poisson_b: Poisson
     ) -> FloatArray:
         """The same in every replica of the bootstrap of both samples (replicas, 2)."""
-        counts = ((column for chunk in p.counts() for column in chunk.T)
-                  for p in (poisson_a, poisson_b))  # fmt: skip
-        return np.array([self(w_a * a, w_b * b) for a, b in zip(*counts, strict=True)])
+        pairs = zip(poisson_a.each(), poisson_b.each(), strict=True)
+        return np.array([self(w_a * a, w_b * b) for a, b in pairs])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibrate.sample import FloatArray, Groups, IntArray
+from calibrate.sample import BoolArray, FloatArray, Groups, IntArray
 
 
 def weighted_mean(values: FloatArray, w: FloatArray) -> FloatArray:
@@ -22,6 +22,12 @@ def weighted_covariance(a: FloatArray, b: FloatArray, w: FloatArray) -> FloatArr
     """Σw(a-ā)(b-b̄)ᵀ/Σw of a (n, p) and b (n, q) as (p, q)."""
     centred = a - weighted_mean(a, w)
     return np.asarray((centred * w[:, None]).T @ (b - weighted_mean(b, w)) / np.sum(w))
+
+
+def mean_error(values: FloatArray | BoolArray, mean: float, w: FloatArray, groups: Groups) -> float:
+    """√ΣD²/Σw of the weighted mean of values (n,), D = Σw(v - mean) over one group."""
+    deviations = np.bincount(groups.row, w * (values - mean))
+    return float(np.sqrt(np.sum(deviations**2)) / np.sum(w))
 
 
 def grouped_squares(w: FloatArray, index: IntArray, bins: int, groups: Groups) -> FloatArray:
