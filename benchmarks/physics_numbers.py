@@ -279,7 +279,7 @@ def _closure(
 
 def _by_column(table: Table) -> dict[str, FloatArray]:
     numbers = {c: [row[i] for row in table.rows] for i, c in enumerate(table.columns)}
-    return {c: np.array(v, dtype=float) for c, v in numbers.items() if c != "state"}
+    return {c: np.array(v, dtype=float) for c, v in numbers.items() if not c.endswith("state")}
 
 
 def _mean(values: FloatArray) -> str:
