@@ -186,7 +186,14 @@ class TransportDataset(Protocol):
         ...
 
 
-Refit = Callable[[RegressionTask], Calibration]
+
+
+class Refit(Protocol):
+    """Fit the method of that label, or the studied one, again on another task."""
+
+    def __call__(self, task: RegressionTask, /, label: str = ...) -> Calibration: ...
+
+
 TransportRefit = Callable[[TransportTask, str], TransportMap]
 """Fit the method of that label again on another task."""
 
@@ -194,7 +201,7 @@ TransportRefit = Callable[[TransportTask, str], TransportMap]
 class Evaluator(Protocol):
     """Looks at fitted calibrations: the studied one first, then those it is compared with.
 
-    `refit(task)` fits the studied method again on another task.
+    `refit(task)` fits the studied method again on another task, `refit(task, label=…)` another.
     """
 
     def __call__(

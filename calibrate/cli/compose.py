@@ -14,10 +14,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from calibrate.checks import choice
+from calibrate.cli.compared import compared_with, with_options
 from calibrate.cli.groups import choices, configuration_folder, options
 from calibrate.cli.instances import check_targets, instantiated
 from calibrate.cli.kinds import refuse_misfit, with_evaluators
@@ -149,12 +150,14 @@ def plan(overrides: Sequence[str]) -> Plan:
 
 def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
     chosen = composed.hydra.runtime.choices
-    others = _compared(composed, chosen["method"])
+    compared = compared_with(composed.compare_with, chosen["method"])
+    others = tuple(compared)
     for group in REQUIRED:
         _require_values(composed[group], group, chosen[group])
     methods = {chosen["method"]: instantiated(composed.method, "method")}
-    for name in others:
-        methods[name] = instantiated(compose(_with_method(overrides, name)).method, name)
+    for name, given in compared.items():
+        part = compose(_alone(chosen["data"], name, overrides)).method
+        methods[name] = instantiated(with_options(part, given, name), name)
     data = _dataset(composed, methods)
     if not composed.evaluator:
         raise ConfigurationError(f"a run needs an evaluator: {', '.join(choices('evaluator'))}")
@@ -233,24 +236,15 @@ def _similar(named: Collection[str], missing: Sequence[str]) -> str:
     return ""
 
 
-def _compared(composed: DictConfig, method: str) -> tuple[str, ...]:
-    names = composed.compare_with
-    if not isinstance(names, ListConfig):
-        raise ConfigurationError(f"compare_with takes a list such as [none,mse], got {names!r}")
-    for name in names:
-        choice("compare_with", name, choices("method"))
-    return tuple(dict.fromkeys(name for name in names if name != method))
-
-
-def _with_method(overrides: Sequence[str], name: str) -> list[str]:
-    """The overrides with another method, whose own options are its defaults."""
-    kept = [
+def _alone(data: str, name: str, overrides: Sequence[str]) -> list[str]:
+    """Overrides that compose another method to its defaults on this dataset: options of the
+    studied one, be they the command line's or an experiment's, are not its own."""
+    deleted = [
         item
         for item, override in zip(overrides, parse(overrides), strict=True)
-        if override.key_or_group not in ("method", SPECIALISE) or override.is_delete()
-        if not override.key_or_group.startswith("method.")
+        if override.key_or_group == SPECIALISE and override.is_delete()
     ]
-    return [*kept, f"method={name}"]
+    return [f"data={data}", f"method={name}", *deleted]
 
 
 def _missing(error: MissingConfigException) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -34,7 +35,8 @@ from calibrate.task import NOMINAL, RegressionTask
 @dataclass(frozen=True)
 class PriorStress:
     """Bias of every method under reweighted spectra of the nominal test sample; and, with
-    `refits` other training spectra (0 to 5), how much the studied method's fit depends on them.
+    `refits` other training spectra (0 to 5), how much the studied method's fit depends on them,
+    and if `compared` also the fits of the methods that it is compared with.
 
     `replicas` bootstrap replicas of the test sample; `refit_replicas` bootstrap samples on which
     all refits are done again, for their error. `threshold` (in units of z where z is positive by
@@ -46,6 +48,7 @@ class PriorStress:
     replicas: int = 100
     refit_replicas: int = 10
     threshold: float = 0.005
+    compared: bool = False
 
     def __post_init__(self) -> None:
         count("evaluator.prior_stress.refits", self.refits)
@@ -60,11 +63,15 @@ class PriorStress:
                 f"evaluator.prior_stress.refits: there are {MOST_REFITS} training spectra, got "
                 f"{self.refits}"
             )
+        if not isinstance(self.compared, bool):
+            raise ConfigurationError(
+                f"evaluator.prior_stress.compared must be true or false, got {self.compared!r}"
+            )
 
     def __call__(
         self, fits: Mapping[str, Calibration], task: RegressionTask, refit: Refit, context: Context
     ) -> Findings:
-        """(a) for all fits; (b) for the first of them."""
+        """(a) for all fits; (b) for the first of them, or for all that were fitted."""
         if len(task.train.z_columns) != 1:
             return Findings()
         samples, left_out = _spectra(task.tests[NOMINAL])
@@ -79,16 +86,26 @@ class PriorStress:
                 tables[method]["prior/application"] = _table(found)
                 if found.relative:
                     scalars[method]["prior/application"] = _largest(found)
-        if self.refits:
-            main = next(iter(fits))
+        for method, again in self._derived_again(fits, refit).items():
             sensitivity = measure(
-                main, fits[main], task, refit, self._settings(), context.child("refits")
+                method, fits[method], task, again, self._settings(), context.child("refits")
             )
-            scalars[main] |= sensitivity.scalars()
-            tables[main]["prior/sensitivity"] = sensitivity.table()
+            scalars[method] |= sensitivity.scalars()
+            tables[method]["prior/sensitivity"] = sensitivity.table()
             records.append(sensitivity.record)
             warnings += sensitivity.warnings
         return Findings(scalars, tables, tuple(records), tuple(warnings))
+
+    def _derived_again(
+        self, fits: Mapping[str, Calibration], refit: Refit
+    ) -> dict[str, Refit | partial[Calibration]]:
+        """How to fit again: the studied method; if `compared`, also the others that learn from a
+        sample at all."""
+        if not self.refits:
+            return {}
+        main, *others = fits
+        learned = [method for method in others if self.compared and fits[method].summary.steps]
+        return {main: refit, **{method: partial(refit, label=method) for method in learned}}
 
     def _settings(self) -> Sensitivity.Settings:
         return Sensitivity.Settings(self.refits, self.refit_replicas, self.threshold)
