@@ -186,8 +186,6 @@ class TransportDataset(Protocol):
         ...
 
 
-
-
 class Refit(Protocol):
     """Fit the method of that label, or the studied one, again on another task."""
 

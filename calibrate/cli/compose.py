@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from calibrate.checks import choice
 from calibrate.cli.compared import compared_with, with_options
@@ -23,7 +24,7 @@ from calibrate.cli.groups import choices, configuration_folder, options
 from calibrate.cli.instances import check_targets, instantiated
 from calibrate.cli.kinds import refuse_misfit, with_evaluators
 from calibrate.device import DEVICES
-from calibrate.errors import ConfigurationError, nearest
+from calibrate.errors import ConfigurationError, StorageError, nearest
 from calibrate.study import Study
 
 METHOD = "method"
@@ -204,6 +205,16 @@ def as_yaml(composed: DictConfig) -> str:
     """The configuration without Hydra's own part."""
     plain = cast(dict[str, Any], OmegaConf.to_container(composed))
     return OmegaConf.to_yaml({key: value for key, value in plain.items() if key != "hydra"})
+
+
+def plain_options(text: str, where: object) -> dict[str, Any]:
+    """What `as_yaml` wrote as plain containers; StorageError, with its place, for another text."""
+    try:
+        found = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (OmegaConfBaseException, YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise StorageError(f"{where} holds a damaged configuration: {reason}") from error
+    return {str(k): v for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _require_choices(parsed: Sequence[Override]) -> None:

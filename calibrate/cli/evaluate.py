@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from calibrate.cli.compose import METHOD, Plan, named_groups, plan
+from calibrate.cli.compose import METHOD, Plan, named_groups, plain_options, plan
 from calibrate.cli.run import execute
 from calibrate.errors import ConfigurationError
 from calibrate.loading import fitted_file, load_calibration
@@ -61,20 +59,15 @@ def evaluate(run: str, overrides: Sequence[str]) -> int:
 def _configuration(run: str) -> dict[str, Any]:
     """The configuration that the run was composed to, if it is there."""
     path = fitted_file(run).with_name(CONFIGURATION_FILE)
-    return _plain(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return plain_options(path.read_text(encoding="utf-8"), path) if path.is_file() else {}
 
 
 def _same_split(trained: Mapping[str, Any], configuration: str) -> bool:
     """Whether seed and data options are the same, but for those that do not change the split."""
-    asked = _plain(configuration)
+    asked = plain_options(configuration, "the configuration")
     options = [{k: v for k, v in (c.get("data") or {}).items() if k not in HARMLESS}
                for c in (trained, asked)]  # fmt: skip
     return trained.get("seed") == asked.get("seed") and options[0] == options[1]
-
-
-def _plain(text: str) -> dict[str, Any]:
-    found = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    return {str(k): v for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _document(run: str) -> dict[str, Any]:

@@ -105,6 +105,25 @@ def evaluate_command(ctx: click.Context, run: str, overrides: tuple[str, ...]) -
     ctx.exit(evaluate(run, overrides))
 
 
+@cli.command("compare")
+@click.argument("folders", nargs=-1, metavar="RUN RUN …", shell_complete=complete_run_folder)
+@click.option("--label", "labels", multiple=True, metavar="NAME",
+              help="Name of a run, once for each; else method and differing options.")  # fmt: skip
+@click.option("--output", metavar="FOLDER",
+              help="A new folder  [default: one below outputs/comparisons/].")  # fmt: skip
+@click.option("--figures/--no-figures", default=True, show_default=True, help="Draw figures.")
+@click.pass_context
+def compare_command(ctx: click.Context, folders: tuple[str, ...], labels: tuple[str, ...],
+                    output: str | None, figures: bool) -> None:  # fmt: skip
+    """Lay finished runs of one dataset side by side: comparison.html and comparison.json.
+
+    Metrics with differences to the first run, overlaid figures, the options that differ.
+    """
+    from calibrate.cli.compare import compare_runs
+
+    ctx.exit(compare_runs(folders, labels, output, figures))
+
+
 @cli.command("report")
 @click.argument("folder", type=click.Path(), metavar="RUN", shell_complete=complete_run_folder)
 def report_command(folder: str) -> None:

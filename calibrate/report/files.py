@@ -42,12 +42,17 @@ def create_run_folder(root: Path, data: str, method: str) -> Path:
     """
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     folder = root / data / method / f"{stamp}_{uuid.uuid4().hex[:6]}"
+    return create_folder(folder, "the run folder", "output=FOLDER")
+
+
+def create_folder(folder: Path, what: str, option: str) -> Path:
+    """A new folder; StorageError, with the option that names another, if it exists or cannot be
+    made."""
     try:
         folder.mkdir(parents=True, exist_ok=False)
     except OSError as error:
         raise StorageError(
-            f"cannot create the run folder {folder}: {error.strerror}; choose another with "
-            "output=FOLDER"
+            f"cannot create {what} {folder}: {error.strerror}; choose another with {option}"
         ) from error
     return folder
 
@@ -68,14 +73,19 @@ def write(folder: Path, result: Result, figures: bool, context: Context) -> Outc
 
 def write_page(folder: Path, outcome: Outcome, figures: bool, context: Context) -> None:
     """Draw the figures (PNG and PDF) and write the page that shows them."""
+    drawn = figures_for(outcome.records, outcome.methods) if figures else {}
+    write_text(folder / HTML_FILE, render(outcome, save_figures(folder, drawn, context)))
+
+
+def save_figures(folder: Path, drawn: Mapping[str, Any], context: Context) -> dict[str, bytes]:
+    """Write figures (PNG and PDF) by name to the folder's `figures/`; the PNGs' contents."""
     images: dict[str, bytes] = {}
-    if figures:
-        drawn = figures_for(outcome.records, outcome.methods)
+    if drawn:
         with context.progress.track("figures", len(drawn)) as advance:
             for key, figure in drawn.items():
                 images[key] = _saved(folder / FIGURES_FOLDER, key, figure)
                 advance(1)
-    write_text(folder / HTML_FILE, render(outcome, images))
+    return images
 
 
 def read(folder: Path) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,21 @@ FIT_METRICS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The sentence on one method, with its state as a mark for colour and as a symbol."""
+    """The sentence on one method, and its state: `closes`, `fails` or `cannot tell`."""
 
     method: str
     sentence: str
-    mark: str
-    symbol: str
+    state: str
+
+    @property
+    def mark(self) -> str:
+        """`good`, `bad` or `unsure`, for colour."""
+        return MARKS[self.state]
+
+    @property
+    def symbol(self) -> str:
+        """The state as one character."""
+        return SYMBOLS[self.state]
 
 
 @dataclass(frozen=True)
@@ -102,12 +111,12 @@ class MetricGroup:
 
 def render(outcome: Outcome, images: Mapping[str, bytes]) -> str:
     """The page of a study; `images` are the figures by name as PNG, possibly none."""
-    pictures = [_picture(key, png, outcome) for key, png in images.items()]
-    page = _environment().get_template(TEMPLATE.name)
+    pictures = [picture(key, png, outcome) for key, png in images.items()]
+    page = environment().get_template(TEMPLATE.name)
     return page.render(
         methods=outcome.methods,
         data=str(outcome.run.get("data", "")),
-        verdicts=[_verdict(method, outcome) for method in outcome.methods],
+        verdicts=[verdict_of(method, outcome) for method in outcome.methods],
         key_metrics=list(_key_metrics(outcome)),
         all_metrics=_all_metrics(outcome),
         warnings=outcome.warnings,
@@ -118,11 +127,12 @@ def render(outcome: Outcome, images: Mapping[str, bytes]) -> str:
         fits={method: _fit(outcome.summaries[method]) for method in _fitted(outcome)},
         notes=outcome.notes,
         configuration=outcome.configuration,
-        provenance=list(_provenance(outcome.run)),
+        provenance=list(provenance(outcome.run)),
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of this room and of those below it; everything is escaped."""
     return Environment(
         loader=FileSystemLoader(TEMPLATE.parent),
         autoescape=True,
@@ -132,37 +142,40 @@ def _environment() -> Environment:
     )
 
 
-def _verdict(method: str, outcome: Outcome) -> Verdict:
+def verdict_of(method: str, outcome: Outcome) -> Verdict:
+    """Whether a method closes (describes data), from its records."""
     tests = [r for r in outcome.records if isinstance(r, TransportHistogram) and r.method == method]
     if tests:
-        state = transport_verdict.overall(tests)
-        return Verdict(method, transport_verdict.sentence(tests), MARKS[state], SYMBOLS[state])
+        return Verdict(method, transport_verdict.sentence(tests), transport_verdict.overall(tests))
     curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
-    state = verdict.overall(curves)
-    return Verdict(method, verdict.sentence(curves), MARKS[state], SYMBOLS[state])
+    return Verdict(method, verdict.sentence(curves), verdict.overall(curves))
 
 
-def _picture(key: str, png: bytes, outcome: Outcome) -> Picture:
+def picture(key: str, png: bytes, outcome: Outcome) -> Picture:
+    """A figure with what is said about it."""
     title, text = caption(key, outcome.records)
     return Picture(key, title, text, f"data:image/png;base64,{base64.b64encode(png).decode()}")
 
 
 def _key_metrics(outcome: Outcome) -> Iterator[MetricGroup]:
-    """The metrics that most readers look for, by test sample, then those of the fit."""
-    for test in _tests(outcome):
-        wanted = [(f"{kind}/{test}/{name}", label) for kind, name, label in KEY_METRICS]
-        yield from _group(f"on {test}", wanted, outcome)
-    yield from _group("under other spectra", PRIOR_METRICS, outcome)
-    yield from _group("fit", FIT_METRICS, outcome)
-
-
-def _group(
-    heading: str, wanted: Sequence[tuple[str, str]], outcome: Outcome
-) -> Iterator[MetricGroup]:
-    rows = [(label, _across(name, outcome)) for name, label in wanted]
-    rows = [(label, texts) for label, texts in rows if any(texts)]
-    if rows:
+    """The metrics that most readers look for, one text per method."""
+    for heading, wanted in key_metrics(outcome):
+        rows = [(label, _across(name, outcome)) for name, label in wanted]
         yield MetricGroup(heading, tuple(rows))
+
+
+def key_metrics(outcome: Outcome) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Headings, each with names of metrics that any method has and what they are in words: by
+    test sample, then those of other spectra and of the fit."""
+    groups = [
+        (f"on {test}", [(f"{kind}/{test}/{name}", label) for kind, name, label in KEY_METRICS])
+        for test in _tests(outcome)
+    ]
+    groups += [("under other spectra", [*PRIOR_METRICS]), ("fit", [*FIT_METRICS])]
+    for heading, wanted in groups:
+        known = [(name, label) for name, label in wanted if any(_across(name, outcome))]
+        if known:
+            yield heading, known
 
 
 def _tests(outcome: Outcome) -> list[str]:
@@ -205,7 +218,7 @@ def _fit(summary: FitSummary) -> list[tuple[str, str]]:
     return facts + [("warning", warning) for warning in summary.warnings]
 
 
-def _provenance(run: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+def provenance(run: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Each entry of the run as (name, facts); a plain value is one fact without a name."""
     for name in [*(n for n in PROVENANCE if n in run), *(n for n in run if n not in PROVENANCE)]:
         value = run[name]
