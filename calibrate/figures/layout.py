@@ -93,25 +93,68 @@ def logarithmic_ticks(axis: Axis) -> None:
 
 Entries = Sequence[tuple[Artist, str]]
 WIDE_SIZE = 9.5
+LINE = 1.45 / 72
+"""Inches that a line takes, for each point of its letters' size."""
+
+
+MOST_OF_PANEL = 0.6
+SURELY_FITS = 50
+"""Characters in a row of a legend that fit any panel; more are measured."""
 
 
 def legend(axes: Axes, entries: Entries, columns: int = 1, wide: Entries = ()) -> None:
     """A legend at the top, for which the vertical axis is extended: it covers no data.
 
+    In fewer columns where they are too wide, in smaller letters where it would fill the panel.
     Below it, in smaller letters, `wide` entries that take a line each.
     """
     if not entries:
         return
-    handles, labels = zip(*entries, strict=True)
-    drawn = axes.legend(handles, labels, loc="upper left", ncols=columns)
-    rows = math.ceil(len(entries) / columns)
-    lines = sum(max(label.count("\n") for label in labels[i::rows]) + 1 for i in range(rows))
+    drawn, columns = _within_panel(axes, entries, columns)
     inches = axes.get_window_extent().height / axes.figure.dpi
-    height = lines * drawn.get_texts()[0].get_fontsize() * 1.45 / 72 + 0.12
+    height = _height(drawn, columns)
+    room = MOST_OF_PANEL * inches - len(wide) * WIDE_SIZE * LINE
+    if height > room:
+        drawn = _legend(axes, entries, columns, _size(drawn) * room / height)
+        height = _height(drawn, columns)
     if wide:
         axes.add_artist(_wide(axes, wide, 1 - height / inches))
-        height += len(wide) * WIDE_SIZE * 1.45 / 72
-    make_room(axes, min(0.6, height / inches))
+        height += len(wide) * WIDE_SIZE * LINE
+    make_room(axes, min(MOST_OF_PANEL, height / inches))
+
+
+def _within_panel(axes: Axes, entries: Entries, columns: int) -> tuple[Legend, int]:
+    """The legend, and how many of the wanted columns are not wider than the panel; one that is
+    has smaller letters."""
+    drawn = _legend(axes, entries, columns, None)
+    longest = max(len(line) for _, label in entries for line in label.splitlines() or [""])
+    while columns * longest > SURELY_FITS:
+        excess = drawn.get_window_extent().width / axes.get_window_extent().width
+        if excess <= 1:
+            break
+        if columns == 1:
+            return _legend(axes, entries, 1, _size(drawn) / excess), 1
+        columns -= 1
+        drawn = _legend(axes, entries, columns, None)
+    return drawn, columns
+
+
+def _legend(axes: Axes, entries: Entries, columns: int, size: float | None) -> Legend:
+    handles, labels = zip(*entries, strict=True)
+    return axes.legend(handles, labels, loc="upper left", ncols=columns, fontsize=size)
+
+
+def _height(drawn: Legend, columns: int) -> float:
+    """Of its lines, in inches."""
+    labels = [text.get_text() for text in drawn.get_texts()]
+    rows = math.ceil(len(labels) / columns)
+    lines = sum(max(label.count("\n") for label in labels[i::rows]) + 1 for i in range(rows))
+    return lines * _size(drawn) * LINE + 0.12
+
+
+def _size(drawn: Legend) -> float:
+    """Of its letters, in points."""
+    return float(drawn.get_texts()[0].get_fontsize())
 
 
 def _wide(axes: Axes, entries: Entries, top: float) -> Legend:

@@ -106,9 +106,9 @@ def _ideal(name: str, outcome: Outcome, labels: Sequence[str]) -> Callable[[str]
     if kind == "transport" and last in TO_DATA:
         data = "/".join([kind, *middle, f"data_{last}"])
         known = {label: outcome.metrics[label].get(data) for label in labels}
-        if all(each is not None for each in known.values()):
-            values = {label: float(each.value) for label, each in known.items() if each}
-            return lambda label: values[label]
+        values = {label: float(each.value) for label, each in known.items() if each}
+        first = next(iter(values.values()), None)
+        return None if first is None else lambda label: values.get(label, first)
     return None
 
 

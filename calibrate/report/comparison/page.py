@@ -20,6 +20,7 @@ from calibrate.report.tables import quantity
 
 TEMPLATE = "comparison/page.html"
 REPORT = "report.html"
+MOST_SHOWN = 100
 OF_SEVERAL_TESTS = "samples_"
 """Figures that show one method on all tests: they stand in the run's own report."""
 EVENTS = {
@@ -127,12 +128,12 @@ def _beside(found: Quantity | None, first: Quantity | None, samples: str) -> str
 
 
 def said(other: Difference) -> str:
-    """`+0.12 (≥ 3.1 σ)`: a difference to two digits of its error, and its significance."""
-    if other.significance is None or other.error is None:
+    """`+0.12 (≥ 3.1 σ)`: a difference to two digits of its error, and its significance; empty for
+    equal numbers, and without errors."""
+    if not other.value or not other.error or other.significance is None:
         return ""
-    number = formatted(other.value, other.error)
-    value = number.partition(" ±")[0].lstrip("(")
-    power = number.partition(")")[2]
-    sign = "+" if other.value > 0 else ""
-    size = f"{other.significance:.1f}" if other.significance < 100 else f"{other.significance:.0f}"
-    return f"{sign}{value}{power} ({'≥ ' if other.bound else ''}{size} σ)"
+    value, _, rest = formatted(other.value, other.error).lstrip("(").partition(" ±")
+    sign, power = "+" if other.value > 0 else "", rest.partition(")")[2]
+    if other.significance > MOST_SHOWN:
+        return f"{sign}{value}{power} (> {MOST_SHOWN} σ)"
+    return f"{sign}{value}{power} ({'≥ ' if other.bound else ''}{other.significance:.1f} σ)"
