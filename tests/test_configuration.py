@@ -173,6 +173,29 @@ def test_a_method_compared_with_has_its_own_defaults_and_specialisation():
     assert alone.hidden_d is None
 
 
+def test_a_method_compared_with_takes_options_where_it_is_named():
+    planned = plan([*PAIR, "compare_with=[none,{numerical_inversion:{centre:median}}]"])
+    assert planned.compare_with == ("none", "numerical_inversion")
+    assert planned.study.methods["numerical_inversion"].centre == "median"
+    anchored = "compare_with=[{response_transport:{anchor:spectrum}}]"
+    found = plan(["data=gaussian", "method=ot", anchored]).study.methods
+    assert found["response_transport"].anchor == "spectrum"
+
+
+def test_options_of_an_experiment_are_those_of_its_own_method():
+    methods = plan(["experiment=transports"]).study.methods
+    assert methods["response_transport"].anchor == "spectrum"
+    assert list(methods) == ["response_transport", "none", "ot"]
+    assert plan(["experiment=transports", "data=dijet"]).data == "dijet"
+
+
+def test_the_experiment_of_regressors_goes_with_other_data():
+    for data in ("gaussian", "dijet"):
+        study = plan(["experiment=regressors", f"data={data}"]).study
+        assert list(study.methods) == ["gaussian_ansatz", "none", "numerical_inversion", "mse"]
+        assert study.evaluators["prior_stress"].compared
+
+
 def test_two_compositions_do_not_disturb_each_other():
     first = plan([*PAIR, "data.mu=3"])
     assert plan(["data=dijet", "method=none"]).data == "dijet"
@@ -248,6 +271,9 @@ def test_an_experiment_runs_for_one_step(name: str, few_dijets: Path, tmp_path: 
         ((*PAIR, "evaluator.closure.bin=3"), "'evaluator.closure.bin': did you mean bins"),
         ((*PAIR, "compare_with=[nonee]"), "compare_with='nonee': did you mean none"),
         ((*PAIR, "compare_with=none"), "compare_with takes a list"),
+        ((*PAIR, "compare_with=[{column:{zz:x}}]"), "no option 'zz' of column: did you mean z"),
+        ((*PAIR, "compare_with=[{column:3}]"), "compare_with takes options such as {column:"),
+        ((*PAIR, "compare_with=[{ot:{}},{ot:{knots:5}}]"), "compare_with names ot twice"),
         ((*PAIR, "evaluator=[clousre]"), "no evaluator 'clousre': did you mean closure"),
         (("experiment=fig11",), "no experiment 'fig11': did you mean fig1"),
         ((*PAIR, "seed=-1"), "seed must be an integer ≥ 0, got -1"),

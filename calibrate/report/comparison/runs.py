@@ -129,20 +129,25 @@ def differing(runs: Mapping[str, Run]) -> dict[str, dict[str, Any]]:
     if len(set(methods.values())) > 1:
         found["method"] = dict(methods)
     for key in dict.fromkeys(key for run in runs.values() for key in run.options):
-        values = {label: run.options[key] for label, run in runs.items() if key in run.options}
-        if not _below(key, WITHOUT_EFFECT) and _several(key, values, runs):
-            found[key] = values
-    return found
+        if _below(key, WITHOUT_EFFECT):
+            continue
+        together = _by_method(runs) if _below(key, ("method",)) else [runs]
+        found[key] = {label: v for group in together for label, v in _varying(key, group).items()}
+    return {key: values for key, values in found.items() if values}
 
 
-def _several(key: str, values: Mapping[str, Any], runs: Mapping[str, Run]) -> bool:
-    """Whether an option takes several values; one of a method, within the runs of one method."""
-    if not _below(key, ("method",)):
-        return len(values) < len(runs) or len({shown(value) for value in values.values()}) > 1
-    within: dict[str, set[str]] = {}
-    for label, value in values.items():
-        within.setdefault(runs[label].method, set()).add(shown(value))
-    return any(len(each) > 1 for each in within.values())
+def _by_method(runs: Mapping[str, Run]) -> list[dict[str, Run]]:
+    groups: dict[str, dict[str, Run]] = {}
+    for label, run in runs.items():
+        groups.setdefault(run.method, {})[label] = run
+    return list(groups.values())
+
+
+def _varying(key: str, runs: Mapping[str, Run]) -> dict[str, Any]:
+    """The values of an option, if they are not the same in all runs; where it exists."""
+    values = {label: run.options[key] for label, run in runs.items() if key in run.options}
+    same = len(values) == len(runs) and len(set(map(shown, values.values()))) == 1
+    return {} if same else values
 
 
 def shown(value: object) -> str:
