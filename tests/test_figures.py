@@ -36,7 +36,7 @@ from calibrate.figures.pull import deviations, gaussian_density
 from calibrate.figures.resolution import quoted_over_actual
 from calibrate.figures.response import core
 from calibrate.figures.slices import cell_text, slice_names
-from calibrate.figures.style import GREY, looks
+from calibrate.figures.style import GREY, looks, styled
 from calibrate.figures.training import distance
 from calibrate.records import (
     CalibrationCurve,
@@ -432,6 +432,19 @@ def test_the_legend_stands_above_all_points() -> None:
     bottom = legend.get_window_extent().y0
     top = max(float(np.max(curve.mean + curve.mean_error)) for curve in curves)
     assert upper.transData.transform((2000.0, top))[1] < bottom
+
+
+def test_a_legend_of_long_names_stays_within_its_panel() -> None:
+    names = [f"mse hidden=[{k},{k},{k}] degree=null activation=relu" for k in (10, 20, 30)]
+    curves = [closure(name) for name in names]
+    for figure in (closure_figure(curves), response_figure([response(name) for name in names * 2])):
+        (axes,) = (each for each in figure.axes if each.get_legend())
+        legend = axes.get_legend()
+        assert len(legend.get_texts()) >= len(names)
+        with styled():
+            drawn, panel = legend.get_window_extent(), axes.get_window_extent()
+        assert drawn.x1 <= panel.x1 + 1
+        assert drawn.height <= 0.65 * panel.height
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:

@@ -144,6 +144,28 @@ def test_a_likelihood_does_not_move():
     assert np.abs(record.difference).max() < 2 * record.band
 
 
+def test_methods_compared_with_are_derived_again_where_asked_for():
+    """As if each were studied alone; what learns from no sample is left out."""
+    task = relative_task(n=4000)
+    methods = {"mse": MSE(degree=1), "line": NumericalInversion(shape="polynomial", degree=1),
+               "none": Uncalibrated()}  # fmt: skip
+    fits = {label: method.fit(task, Context()) for label, method in methods.items()}
+
+    def refit(other: RegressionTask, label: str = "mse") -> Calibration:
+        return methods[label].fit(other, Context())
+
+    options = {"replicas": 5, "refits": 1, "refit_replicas": 3}
+    together = PriorStress(**options, compared=True)(fits, task, refit, Context()).scalars
+    for label, method in list(methods.items())[:2]:
+        alone = PriorStress(**options)(
+            {label: fits[label]}, task, lambda other, m=method: m.fit(other, Context()), Context()
+        ).scalars
+        assert together[label]["prior/sensitivity"] == alone[label]["prior/sensitivity"]
+    assert "prior/sensitivity" not in together["none"]
+    only = PriorStress(**options)(fits, task, refit, Context()).scalars
+    assert "prior/sensitivity" not in only["line"]
+
+
 def test_nothing_fitted_nothing_moves():
     found = stressed(Uncalibrated(), relative_task(), refits=5, refit_replicas=3)
     assert found.scalars["studied"]["prior/sensitivity"].value == 0.0
@@ -173,7 +195,14 @@ def test_the_band_covers_the_change_of_a_universal_method():
 
 @pytest.mark.parametrize(
     "options",
-    [{"refits": 6}, {"refits": -1}, {"refit_replicas": 2}, {"threshold": 0.0}, {"replicas": 1}],
+    [
+        {"refits": 6},
+        {"refits": -1},
+        {"refit_replicas": 2},
+        {"threshold": 0.0},
+        {"replicas": 1},
+        {"compared": 1},
+    ],
 )
 def test_bad_options_are_named(options):
     with pytest.raises(ConfigurationError, match=rf"prior_stress\.{next(iter(options))}"):

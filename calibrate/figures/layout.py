@@ -129,7 +129,8 @@ def _within_panel(axes: Axes, entries: Entries, columns: int) -> tuple[Legend, i
     drawn = _legend(axes, entries, columns, None)
     longest = max(len(line) for _, label in entries for line in label.splitlines() or [""])
     while columns * longest > SURELY_FITS:
-        excess = drawn.get_window_extent().width / axes.get_window_extent().width
+        panel = axes.get_window_extent()
+        excess = (drawn.get_window_extent().x1 - panel.x0) / panel.width
         if excess <= 1:
             break
         if columns == 1:
