@@ -15,7 +15,7 @@ from calibrate.cli.completion import complete_run_folder
 from calibrate.cli.main import cli, guarded
 from calibrate.errors import ConfigurationError, MisfitError
 from calibrate.records import FitSummary, Outcome, Quantity
-from calibrate.report.comparison.compared import compare
+from calibrate.report.comparison.comparison import compare
 from calibrate.report.comparison.labels import labelled
 from calibrate.report.comparison.numbers import best, difference
 from calibrate.report.comparison.page import figures_of, said
@@ -316,6 +316,13 @@ def test_the_best_is_nearest_to_the_reference_as_far_as_errors_tell(samples, exp
     found = outcome(a=Quantity(1.001, 0.001), b=Quantity(1.0045, 0.001), c=Quantity(0.9, 0.001))
     related = {"a": "reference", "b": samples, "c": samples}
     assert best("closure/nominal/mean", found, "abc", related) == expected
+
+
+def test_runs_of_another_seed_may_share_their_events_with_each_other():
+    """Both are independent of the first: between them only the bound is certain."""
+    found = outcome(a=Quantity(0.9, 0.001), b=Quantity(1.001, 0.001), c=Quantity(1.0045, 0.001))
+    related = {"a": "reference", "b": INDEPENDENT, "c": INDEPENDENT}
+    assert best("closure/nominal/mean", found, "abc", related) == {"b", "c"}
 
 
 @pytest.mark.parametrize("name", ["resolution/nominal/std", "closure/nominal/chi2_per_bin"])

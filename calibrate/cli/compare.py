@@ -12,7 +12,7 @@ from calibrate import provenance
 from calibrate.cli.compose import plain_options
 from calibrate.cli.progress import progress
 from calibrate.context import Context
-from calibrate.report.comparison.compared import Comparison, compare
+from calibrate.report.comparison.comparison import Comparison, compare
 from calibrate.report.comparison.files import write
 from calibrate.report.comparison.runs import Run
 from calibrate.report.files import create_folder, create_run_folder, read

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from calibrate.checks import choice
-from calibrate.cli.compared import compared_with, with_options
+from calibrate.cli.compare_with import compared_with, with_options
 from calibrate.cli.groups import choices, configuration_folder, options
 from calibrate.cli.instances import check_targets, instantiated
 from calibrate.cli.kinds import refuse_misfit, with_evaluators

@@ -10,7 +10,7 @@ from typing import Any
 
 from calibrate.context import Context
 from calibrate.records import Quantity
-from calibrate.report.comparison.compared import Comparison
+from calibrate.report.comparison.comparison import Comparison
 from calibrate.report.comparison.numbers import best, difference
 from calibrate.report.comparison.page import figures_of, relative, render
 from calibrate.report.comparison.runs import REFERENCE

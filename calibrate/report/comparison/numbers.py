@@ -81,8 +81,8 @@ def best(
     first = min(distance, key=lambda label: distance[label])
 
     def as_good(label: str) -> bool:
-        related = INDEPENDENT if INDEPENDENT in (samples[label], samples[first]) else SAME
-        error = _error(found[label], found[first], related) or 0.0
+        apart = (samples[label] == INDEPENDENT) != (samples[first] == INDEPENDENT)
+        error = _error(found[label], found[first], INDEPENDENT if apart else SAME) or 0.0
         return label == first or distance[label] - distance[first] <= TOLD_APART * error
 
     near = {label for label in found if as_good(label)}

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from calibrate.figures import figures_for
 from calibrate.records import Quantity
-from calibrate.report.comparison.compared import Comparison
+from calibrate.report.comparison.comparison import Comparison
 from calibrate.report.comparison.numbers import Difference, best, difference
 from calibrate.report.comparison.runs import INDEPENDENT, OVERLAPPING, REFERENCE, SAME, Run, shown
 from calibrate.report.html import environment, key_metrics, picture, provenance, verdict_of

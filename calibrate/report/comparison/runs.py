@@ -36,7 +36,8 @@ class Run:
         that a run of `calibrate evaluate` studies: its stored calibration is named instead."""
         nested = dict(configuration)
         if "stored" in outcome.run:
-            nested = {**nested, "method": {}, "stored": outcome.run["stored"].get("path")}
+            stored = Path(str(outcome.run["stored"].get("path"))).name
+            nested = {**nested, "method": {}, "stored": stored}
         return cls(folder, outcome, dict(_flat(nested)))
 
     @property

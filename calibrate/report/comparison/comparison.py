@@ -69,9 +69,9 @@ def _notes(samples: Mapping[str, str], outcome: Outcome) -> Iterator[str]:
     if INDEPENDENT in related:
         alone = ", ".join(label for label in others if samples[label] == INDEPENDENT)
         yield (
-            f"{alone}: other test events than {first}'s, drawn from another seed; the error of the "
-            "difference is √(e² + e²). Errors are those of the test events: two training samples "
-            "differ besides."
+            f"{alone}: other test events than {first}'s, drawn from another seed; errors are "
+            "added in quadrature. They are those of the test events: the training samples differ "
+            "too."
         )
     if UNCALIBRATED not in outcome.methods:
         yield "The uncalibrated response is left out: it is not in all runs with the same numbers."
@@ -83,8 +83,8 @@ def _doubts(
     parted = [label for label, each in samples.items() if each == OVERLAPPING]
     if parted:
         yield (
-            f"{', '.join(parted)}: another split of the same files than {next(iter(runs))}'s; the "
-            "test events overlap in part"
+            f"{', '.join(parted)}: another split of the same files than {next(iter(runs))}'s, or all "
+            "of their events: the test events overlap in part"
         )
     versions = {label: str(run.outcome.run.get("version")) for label, run in runs.items()}
     if len(set(versions.values())) > 1:
