@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -343,6 +344,17 @@ def test_the_bound_holds_for_every_correlation():
         both = rng.multivariate_normal([0, 0], [[1, 2 * correlation], [2 * correlation, 4]], 4000)
         bound = difference(Quantity(0.0, 1.0), Quantity(0.0, 2.0), SAME)
         assert np.std(both[:, 0] - both[:, 1]) < 1.03 * bound.error
+
+
+def test_each_truth_column_has_its_own_reference():
+    found = outcome(a=Quantity(0.0, 0.01), b=Quantity(1.0, 0.01))
+    relative, absolute = (replace(curve("a", (0.0,)), z_name=n, relative=n == "p") for n in "pq")
+    metrics = {m: {f"closure/nominal.{n}/mean": found.metrics[m]["closure/nominal/mean"]
+                   for n in "pq"} for m in "ab"}  # fmt: skip
+    found = replace(found, records=(relative, absolute), metrics=metrics)
+    related = {"a": "reference", "b": SAME}
+    assert best("closure/nominal.p/mean", found, "ab", related) == {"b"}
+    assert best("closure/nominal.q/mean", found, "ab", related) == {"a"}
 
 
 def test_a_verdict_has_no_difference():

@@ -83,8 +83,8 @@ def _doubts(
     parted = [label for label, each in samples.items() if each == OVERLAPPING]
     if parted:
         yield (
-            f"{', '.join(parted)}: another split of the same files than {next(iter(runs))}'s, or all "
-            "of their events: the test events overlap in part"
+            f"{', '.join(parted)}: another split of the same files than {next(iter(runs))}'s, or "
+            "all of their events: the test events overlap in part"
         )
     versions = {label: str(run.outcome.run.get("version")) for label, run in runs.items()}
     if len(set(versions.values())) > 1:

@@ -9,7 +9,7 @@ is √(e_1² + e_2²).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from calibrate.records import ClosureCurve, Outcome, Quantity
@@ -99,7 +99,7 @@ def _ideal(name: str, outcome: Outcome, labels: Sequence[str]) -> Callable[[str]
     if last in TO_ZERO.get(kind, ()):
         return lambda label: 0.0
     if kind == "closure" and last in TO_REFERENCE:
-        reference = next(_references(outcome), None)
+        reference = _reference("/".join(middle), outcome)
         return None if reference is None else lambda label: reference
     if kind == "point_resolution" and last in TO_VALUE:
         return lambda label: TO_VALUE[last]
@@ -112,5 +112,10 @@ def _ideal(name: str, outcome: Outcome, labels: Sequence[str]) -> Callable[[str]
     return None
 
 
-def _references(outcome: Outcome) -> Iterator[float]:
-    return (record.reference for record in outcome.records if isinstance(record, ClosureCurve))
+def _reference(where: str, outcome: Outcome) -> float | None:
+    """Of u on one test sample (`nominal`; `nominal.z1` where there are several truth columns)."""
+    for record in outcome.records:
+        if isinstance(record, ClosureCurve):
+            if where in (record.test, f"{record.test}.{record.z_name}"):
+                return record.reference
+    return None
