@@ -114,8 +114,7 @@ def _ideal(name: str, outcome: Outcome, labels: Sequence[str]) -> Callable[[str]
 
 def _reference(where: str, outcome: Outcome) -> float | None:
     """Of u on one test sample (`nominal`; `nominal.z1` where there are several truth columns)."""
-    for record in outcome.records:
-        if isinstance(record, ClosureCurve):
-            if where in (record.test, f"{record.test}.{record.z_name}"):
-                return record.reference
-    return None
+    curves = [record for record in outcome.records if isinstance(record, ClosureCurve)]
+    places = {name: curve.reference for curve in curves
+              for name in (curve.test, f"{curve.test}.{curve.z_name}")}  # fmt: skip
+    return places.get(where)
