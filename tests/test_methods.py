@@ -27,10 +27,11 @@ METHODS = {
     "mse_network": MSE(hidden=(8, 8), epochs=3, batch=200),
     "gaussian_ansatz": GaussianAnsatz(**SMALL, hidden_d=(4,)),
     "numerical_inversion": NumericalInversion(bins=8),
+    "generalised_inversion": NumericalInversion(shape="network", hidden=(4,), steps=60),
     "gaussian_ansatz_without_d": GaussianAnsatz(**SMALL, hidden_d=None, precision="double"),
 }
-ONE_DIMENSIONAL = ("numerical_inversion",)
-"""Methods for one feature and one truth column."""
+ONE_DIMENSIONAL = ("numerical_inversion", "generalised_inversion")
+"""Methods for one truth column; with further features: `tests/test_generalised_inversion.py`."""
 TASKS = ("gaussian_task", "relative_task", "planar_task")
 
 
@@ -43,7 +44,7 @@ def method(request: pytest.FixtureRequest):
 def task(request: pytest.FixtureRequest) -> RegressionTask:
     chosen = request.node.callspec.params.get("method")
     if request.param == "planar_task" and chosen in ONE_DIMENSIONAL:
-        pytest.skip(f"{chosen} takes one feature and one truth column")
+        pytest.skip(f"{chosen} takes one truth column")
     return request.getfixturevalue(request.param)
 
 

@@ -104,7 +104,7 @@ class GeneralisedInversion:
     def estimate(self, x: FloatArray) -> Estimate:
         """ẑ and its variance for x (n, d_x).
 
-        Events at whose θ g does not rise are marked as outside. Raises DataError beyond the range
+        Events at whose ẑ g does not rise are marked as outside. Raises DataError beyond the range
         of g if `outside` is `raise`.
         """
         x = self.domain.checked(x)
@@ -218,7 +218,7 @@ def _require_rising(fitted: GeneralisedInversion, sample: Sample) -> tuple[str, 
         )
     return (
         f"the central value of {x} does not rise with z at {int(falls.sum())} of {len(sample)} "
-        f"training events, at {where}: such events are marked as outside",
+        f"training events, at {where}: the estimate is not unique there",
     )
 
 
