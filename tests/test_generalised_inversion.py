@@ -16,7 +16,8 @@ from calibrate.methods.generalised_inversion import GeneralisedInversion
 from calibrate.methods.numerical_inversion import NumericalInversion
 from calibrate.nn.losses import ROUNDING, smooth_pinball
 from calibrate.prior import GaussianPrior, reweight
-from calibrate.sample import Column, Sample, concatenate
+from calibrate.sample import Column, Groups, Sample, concatenate
+from calibrate.statistics import Poisson, summarise
 from calibrate.storage import save_state
 from calibrate.task import RegressionTask
 
@@ -113,6 +114,29 @@ def test_the_quoted_resolution_is_the_spread_over_the_slope(fitted):
     found = fitted.estimate(np.column_stack([theta, central(z, theta)]))
     slope = central(z, theta) / z + 0.02
     np.testing.assert_allclose(found.sigma[:, 0], width(theta) * z / slope, rtol=0.05)
+
+
+def test_the_mode_is_that_of_the_truncated_fit_at_every_theta():
+    """A core with a long lower tail whose share depends on θ: the mode stays with the core."""
+    rng = np.random.default_rng(12)
+    n = 40_000
+    z, theta = np.exp(rng.uniform(np.log(100), np.log(300), n)), rng.uniform(-1, 1, n)
+    tail = rng.random(n) < 0.1 * (1 + theta)
+    x = z * (0.9 + rng.normal(0, 0.05, n) - tail * rng.gamma(3.0, 0.04, n))
+    fits = {
+        centre: NumericalInversion(centre=centre).fit(task_of(sample_of(x, theta, z)), Context())
+        for centre in ("mean", "mode")
+    }
+    for low, high in pairwise(SLICES):
+        u = (x / z)[(theta >= low) & (theta < high)]
+        poisson = Poisson(Groups.of(np.arange(u.size)), 50, np.random.SeedSequence(1))
+        one_bin = np.zeros(u.size, np.int64)
+        core = summarise(u, np.ones(u.size), one_bin, 1, poisson, mode=True)
+        at, truth = np.full(1, 0.5 * (low + high)), np.full(1, 150.0)
+        response = {name: fit.network.g(truth, at[:, None]) / truth for name, fit in fits.items()}
+        assert response["mode"] == pytest.approx(core.mode[0], abs=4 * core.mode_error[0])
+        expected = 0.9 - 0.12 * 0.1 * (1 + at)
+        assert response["mean"] == pytest.approx(expected, abs=4 * core.mode_error[0])
 
 
 def test_a_difference_is_learnt_where_z_may_be_negative():
@@ -266,14 +290,6 @@ def test_beyond_the_range_it_goes_on_is_clamped_or_raises():
 
 
 # Options, files, the loss
-
-
-def test_a_network_has_no_mode():
-    message = "method.centre=mode: a network learns mean or median"
-    with pytest.raises(ConfigurationError, match=message):
-        NumericalInversion(shape="network", centre="mode")
-    with pytest.raises(ConfigurationError, match=message):
-        NumericalInversion(centre="mode").fit(task_of(jets(500, 0)), Context())
 
 
 def test_a_feature_that_does_not_exist_cannot_measure_z():

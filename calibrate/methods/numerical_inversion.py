@@ -26,7 +26,7 @@ from calibrate.methods.response_curve import (
     polynomial,
     smoothing_spline,
 )
-from calibrate.methods.response_network import LOSSES, NetworkShape
+from calibrate.methods.response_network import NetworkShape
 from calibrate.nn.networks import ACTIVATIONS
 from calibrate.records import FitSummary
 from calibrate.sample import FloatArray, Sample
@@ -46,13 +46,12 @@ SHARE = 0.3
 class NumericalInversion:
     """Hyperparameters of numerical inversion, for one truth column.
 
-    `centre` of x given z: `mean`, `median`, or `mode` (truncated Gaussian fit, ±1.5σ; not of a
-    network). `shape`: a smoothing `spline`, or a `polynomial` of `degree` in log z, through `bins`
-    of equal effective statistics, which use the feature that measures z and no other; or a
-    `network` of z and all other features with `hidden` layers and at most `steps` of its
-    minimiser. None: a spline for one feature, a network for several. `outside` the fitted range ẑ
-    goes on `linear`, is `clamp`ed, or the estimate `raise`s. Raises ConfigurationError for values
-    out of range.
+    `centre` of x given z: `mean`, `median`, or `mode` (truncated Gaussian fit, ±1.5σ). `shape`: a
+    smoothing `spline`, or a `polynomial` of `degree` in log z, through `bins` of equal effective
+    statistics, which use the feature that measures z and no other; or a `network` of z and all
+    other features with `hidden` layers and at most `steps` of its minimiser. None: a spline for
+    one feature, a network for several. `outside` the fitted range ẑ goes on `linear`, is
+    `clamp`ed, or the estimate `raise`s. Raises ConfigurationError for values out of range.
     """
 
     centre: str = "mean"
@@ -75,16 +74,14 @@ class NumericalInversion:
             positive_integer(f"method.{option}", getattr(self, option))
         if self.bins < FEWEST_BINS:
             raise ConfigurationError(f"method.bins must be at least {FEWEST_BINS}: {self.bins}")
-        if self.shape == NETWORK:
-            self._require_loss()
 
     def fit(
         self, task: RegressionTask, context: Context
     ) -> InvertedResponse | GeneralisedInversion:
         """Fit the training sample.
 
-        Raises ConfigurationError for several truths and for the mode of a network, DataError for
-        negative weights with median or mode, FitError if the response cannot be inverted.
+        Raises ConfigurationError for several truths, DataError for negative weights with median or
+        mode, FitError if the response cannot be inverted.
         """
         start = time.perf_counter()
         sample = task.train.take(task.train.w != 0)
@@ -97,7 +94,6 @@ class NumericalInversion:
         names = [column.name for column in sample.x_columns]
         edges = self._edges(sample)
         if self.shape == NETWORK or (self.shape is None and len(names) > 1):
-            self._require_loss()
             hidden = layer_sizes("method.hidden", self.hidden)
             shape = NetworkShape(self.centre, hidden, self.activation, self.steps)
             return fit_generalised(sample, feature, edges, shape, self.outside, context)
@@ -114,15 +110,6 @@ class NumericalInversion:
             notes.append(f"a {self.shape} of {names[feature]} alone: {', '.join(unused)} not used")
         summary = FitSummary(seconds=time.perf_counter() - start, steps=1, notes=tuple(notes))
         return InvertedResponse(Domain.of(task.train), feature, curve, self.outside, summary)
-
-    def _require_loss(self) -> None:
-        """ConfigurationError for a central value that has no loss."""
-        if self.centre not in LOSSES:
-            raise ConfigurationError(
-                f"method.centre={self.centre}: a network learns {' or '.join(LOSSES)}, since the "
-                "mode of a truncated fit is the minimum of no loss; or use one feature "
-                "(method.shape=spline)"
-            )
 
     def _edges(self, sample: Sample) -> FloatArray:
         """Bins of z of equal effective statistics; DataError if the events are too few."""

@@ -5,6 +5,10 @@ the conditional mean of u = x/z (or x - z) by least squares, or its median by th
 its inputs are standardised, the logarithm of what is positive by nature. S(z, θ), the spread, is
 the 68.3 % quantile of |u - R|, so that tails do not widen it.
 
+The mode of a Gaussian fit truncated at ±1.5σ about itself, iterated, is where the mean of the
+window is its centre, ∫_{R-1.5σ}^{R+1.5σ} (u-R) p(u) du = 0. That is the stationary point of the
+truncated squares Σw min((u-R)²/σ², 1.5²), which a network can minimise: from the median, σ = S.
+
 E[u given z, θ] does not depend on how many events there are at each z. Every bin of z of equal
 effective statistics therefore has the same say, as in one dimension: with raw weights that fall
 over orders of magnitude the end of the spectrum would hardly be fitted.
@@ -15,7 +19,7 @@ linear R on, with a Gaussian prior of width 1 on the weights of the networks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +30,9 @@ from torch import Tensor
 from calibrate.context import Context
 from calibrate.coordinates import Coordinates
 from calibrate.device import resolve, threads_for
+from calibrate.errors import DataError
 from calibrate.estimate import State
-from calibrate.nn.losses import smooth_pinball, weighted_squares
+from calibrate.nn.losses import smooth_pinball, truncated_squares, weighted_squares
 from calibrate.nn.networks import SkipMLP, load_weights, weights_of
 from calibrate.sample import FloatArray, Sample
 from calibrate.seeding import torch_seeded
@@ -48,14 +53,17 @@ def quantile_loss(level: float) -> Loss:
     return lambda prediction, target, w: smooth_pinball(prediction, target, w, level)
 
 
-LOSSES: Mapping[str, tuple[Loss, str]] = {
-    "mean": (
-        lambda prediction, target, w: 0.5 * weighted_squares(prediction, target, w),
-        "half the mean squared residual of the response [its variance about a line]",
-    ),
-    "median": (quantile_loss(0.5), "mean pinball loss of the response"),
+def half_squares(prediction: Tensor, target: Tensor, w: Tensor) -> Tensor:
+    """The loss whose minimum is the mean."""
+    return 0.5 * weighted_squares(prediction, target, w)
+
+
+LOSS_NAMES = {
+    "mean": "half the mean squared residual [variance of the response about a line]",
+    "median": "mean pinball loss [spread of the response about a line]",
+    "mode": "half the mean truncated squared residual [squared spread of the response]",
 }
-"""The central values that a network can learn, each with its loss and the name of it."""
+"""What the training curve shows, by the central value that is learnt."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class NetworkShape:
     @property
     def loss_name(self) -> str:
         """What the training curve shows."""
-        return LOSSES[self.centre][1]
+        return LOSS_NAMES[self.centre]
 
 
 @dataclass(frozen=True)
@@ -172,12 +180,15 @@ def fit_response_network(
     line, scale = _line(t, u, w)
     fit = _Fit(t, w, sample.effective_size, shape, context)
     target = (u - line[0]) / scale
-    slopes = np.append(0.0, line[1:] / scale)
-    response, done = fit("response", shape.hidden, slopes, target, LOSSES[shape.centre][0])
-    with torch.no_grad():
-        residual = target - response(torch.from_numpy(t))[:, 0].numpy()
-    start = np.append(0.5 * np.log(np.mean(w * residual**2)), np.zeros(t.shape[1]))
-    spread, _ = fit("spread", SPREAD_HIDDEN, start, *_spread_target(residual, w))
+    response = fit.line("response", shape.hidden, line[1:] / scale)
+    loss = half_squares if shape.centre == "mean" else quantile_loss(0.5)
+    done = fit.minimise("response", response, target, loss)
+    residual = target - fit.values(response)
+    spread = fit.line("spread", SPREAD_HIDDEN, np.zeros(t.shape[1]))
+    fit.minimise("spread", spread, *_spread_target(residual, w))
+    if shape.centre == "mode":
+        core = np.column_stack([target, np.exp(fit.values(spread))])
+        done = fit.minimise("core", response, core, truncated_squares)
     numbers = column.positive, inputs, float(line[0]), scale
     return ResponseNetwork(*numbers, shape, response, spread), done
 
@@ -192,36 +203,51 @@ class _Fit:
     shape: NetworkShape
     context: Context
 
-    def __call__(
-        self, name: str, hidden: Sequence[int], line: FloatArray, target: FloatArray, loss: Loss
-    ) -> tuple[SkipMLP, Minimisation]:
-        """The network of least loss to a target (n,), from the line (1 + d,) on, in float64."""
-        context = self.context.child(name)
-        with torch_seeded(context, "initialisation"):
+    def line(self, name: str, hidden: Sequence[int], slopes: FloatArray) -> SkipMLP:
+        """A network that starts at slopes (d,) · t."""
+        with torch_seeded(self.context.child(name), "initialisation"):
             network = SkipMLP(self.t.shape[1], 1, hidden, self.shape.activation)
-        network.set_linear(line[None, 1:], line[:1])
+        network.set_linear(slopes[None, :], np.zeros(1))
+        return network
+
+    def minimise(self, name: str, network: SkipMLP, target: FloatArray, loss: Loss) -> Minimisation:
+        """Bring a network to the least loss to a target (n,) or (n, k), in single precision."""
+        context = self.context.child(name)
         device = resolve(context.device)
-        network.to(device)
-        arrays = (self.t, target[:, None], self.w)
+        network.float().to(device)
+        arrays = (self.t, target.reshape(len(target), -1), self.w)
         t, y, w = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in arrays)
+        deep = network.deep_parameters()
 
         def penalised() -> Tensor:
-            weights = sum((p**2).sum() for p in network.deep_parameters())
+            weights = sum((p**2).sum() for p in deep)
             return loss(network(t), y, w) + 0.5 / self.effective_size * weights
 
-        with threads_for(len(t) * sum(hidden)):
+        with threads_for(len(t) * sum(p.shape[0] for p in deep)):
             parameters = list(network.parameters())
             done = minimise_full_batch(penalised, parameters, self.shape.steps, context)
-        return network.double().cpu(), done
+        network.double().cpu()
+        return done
+
+    @torch.no_grad()
+    def values(self, network: SkipMLP) -> FloatArray:
+        """The network (n,) at all events."""
+        return np.asarray(network(torch.from_numpy(self.t))[:, 0].numpy())
 
 
 def _line(t: FloatArray, u: FloatArray, w: FloatArray) -> tuple[FloatArray, float]:
     """The weighted least-squares line (1 + d,) of u in t, and the spread about it; the normal
-    equations are exact for negative weights."""
+    equations are exact for negative weights. Raises DataError if there is no spread."""
     design = np.column_stack([np.ones(len(t)), t])
     weighted = (design * w[:, None]).T
     line = np.linalg.lstsq(weighted @ design, weighted @ u)[0]
-    return line, float(weighted_std(u - design @ line, w))
+    scale = float(weighted_std(u - design @ line, w))
+    if not scale > 0:
+        raise DataError(
+            "the response does not scatter about a straight line: there is no resolution to invert "
+            "with; is the feature the truth itself, or are most weights negative?"
+        )
+    return line, scale
 
 
 def _spread_target(residual: FloatArray, w: FloatArray) -> tuple[FloatArray, Loss]:
