@@ -59,11 +59,12 @@ def half_squares(prediction: Tensor, target: Tensor, w: Tensor) -> Tensor:
 
 
 LOSS_NAMES = {
-    "mean": "half the mean squared residual [variance of the response about a line]",
-    "median": "mean pinball loss [spread of the response about a line]",
-    "mode": "half the mean truncated squared residual [squared spread of the response]",
+    "mean": "squared residual of the response / 2",
+    "median": "pinball loss of the response",
+    "mode": "truncated squares of the response / 2",
 }
-"""What the training curve shows, by the central value that is learnt."""
+"""What the training curve shows, by the central value that is learnt; the response is divided by
+its spread about a straight line."""
 
 
 @dataclass(frozen=True)
