@@ -28,8 +28,8 @@ from calibrate.context import Context
 from calibrate.errors import DataError, FitError
 from calibrate.estimate import Domain, Estimate, State
 from calibrate.methods.response_network import (
-    NetworkShape,
     ResponseNetwork,
+    ResponseSettings,
     fit_response_network,
 )
 from calibrate.records import FitSummary, TrainingCurve
@@ -50,7 +50,7 @@ def fit_generalised(
     sample: Sample,
     feature: int,
     edges: FloatArray,
-    shape: NetworkShape,
+    settings: ResponseSettings,
     outside: str,
     context: Context,
 ) -> GeneralisedInversion:
@@ -60,19 +60,21 @@ def fit_generalised(
     Raises DataError if the weights of a bin sum to nothing, FitError if g folds or diverges.
     """
     start = time.perf_counter()
-    network, done = fit_response_network(sample, feature, _balanced(sample, edges), shape, context)
+    network, done = fit_response_network(
+        sample, feature, _balanced(sample, edges), settings, context
+    )
     fitted = GeneralisedInversion(Domain.of(sample), feature, network, edges[[0, -1]], outside)
     warnings = _require_rising(fitted, sample)
     theta = ", ".join(fitted.theta_names) or "no further feature"
     note = (
-        f"{shape.centre} of {sample.x_columns[feature].name} as a network of "
+        f"{settings.centre} of {sample.x_columns[feature].name} as a network of "
         f"{sample.z_columns[0].name} from {edges[0]:.4g} to {edges[-1]:.4g} and {theta}"
     )
     summary = FitSummary(
         seconds=time.perf_counter() - start,
         steps=len(done.loss),
         loss=float(done.loss[-1]),
-        curve=TrainingCurve("", done.loss, shape.loss_name),
+        curve=TrainingCurve("", done.loss, settings.loss_name),
         notes=(note,),
         warnings=warnings,
     )

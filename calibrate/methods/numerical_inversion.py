@@ -26,7 +26,7 @@ from calibrate.methods.response_curve import (
     polynomial,
     smoothing_spline,
 )
-from calibrate.methods.response_network import NetworkShape
+from calibrate.methods.response_network import ResponseSettings
 from calibrate.nn.networks import ACTIVATIONS
 from calibrate.records import FitSummary
 from calibrate.sample import FloatArray, Sample
@@ -83,7 +83,6 @@ class NumericalInversion:
         Raises ConfigurationError for several truths, DataError for negative weights with median or
         mode, FitError if the response cannot be inverted.
         """
-        start = time.perf_counter()
         sample = task.train.take(task.train.w != 0)
         if sample.z.shape[1] != 1:
             raise ConfigurationError(
@@ -91,12 +90,18 @@ class NumericalInversion:
                 f"{', '.join(column.name for column in sample.z_columns)}: choose one of them"
             )
         (feature,) = task.measuring_features()
-        names = [column.name for column in sample.x_columns]
-        edges = self._edges(sample)
-        if self.shape == NETWORK or (self.shape is None and len(names) > 1):
+        edges, several = self._edges(sample), sample.x.shape[1] > 1
+        if self.shape == NETWORK or (self.shape is None and several):
             hidden = layer_sizes("method.hidden", self.hidden)
-            shape = NetworkShape(self.centre, hidden, self.activation, self.steps)
-            return fit_generalised(sample, feature, edges, shape, self.outside, context)
+            settings = ResponseSettings(self.centre, hidden, self.activation, self.steps)
+            return fit_generalised(sample, feature, edges, settings, self.outside, context)
+        return self._fit_curve(sample, feature, edges, context)
+
+    def _fit_curve(
+        self, sample: Sample, feature: int, edges: FloatArray, context: Context
+    ) -> InvertedResponse:
+        """The spline or polynomial of the feature of that number."""
+        start = time.perf_counter()
         points = self._points(sample, sample.x[:, feature], edges, context)
         low, high = float(edges[0]), float(edges[-1])
         if self.shape == POLYNOMIAL:
@@ -105,11 +110,12 @@ class NumericalInversion:
             curve, note = smoothing_spline(points, low, high)
         notes = [f"{self.centre} of x in {points.t.size} bins of z from {low:.4g} to {high:.4g}"]
         notes += [note] if note else []
-        unused = [name for name in names if name != names[feature]]
+        unused = [c.name for i, c in enumerate(sample.x_columns) if i != feature]
         if unused:
-            notes.append(f"a {self.shape} of {names[feature]} alone: {', '.join(unused)} not used")
+            name = sample.x_columns[feature].name
+            notes.append(f"a {self.shape} of {name} alone: {', '.join(unused)} not used")
         summary = FitSummary(seconds=time.perf_counter() - start, steps=1, notes=tuple(notes))
-        return InvertedResponse(Domain.of(task.train), feature, curve, self.outside, summary)
+        return InvertedResponse(Domain.of(sample), feature, curve, self.outside, summary)
 
     def _edges(self, sample: Sample) -> FloatArray:
         """Bins of z of equal effective statistics; DataError if the events are too few."""

@@ -68,8 +68,8 @@ its spread about a straight line."""
 
 
 @dataclass(frozen=True)
-class NetworkShape:
-    """Which central value, hidden layers of R, their activation, and the most steps of the
+class ResponseSettings:
+    """Which central value R is, its hidden layers, their activation, and the most steps of the
     minimiser."""
 
     centre: str
@@ -92,7 +92,7 @@ class ResponseNetwork:
     inputs: Coordinates
     shift: float
     scale: float
-    shape: NetworkShape
+    settings: ResponseSettings
     response: SkipMLP
     spread: SkipMLP
 
@@ -139,10 +139,10 @@ class ResponseNetwork:
             "inputs": self.inputs.state(),
             "shift": self.shift,
             "scale": self.scale,
-            "hidden": list(self.shape.hidden),
-            "activation": self.shape.activation,
-            "centre": self.shape.centre,
-            "steps": self.shape.steps,
+            "hidden": list(self.settings.hidden),
+            "activation": self.settings.activation,
+            "centre": self.settings.centre,
+            "steps": self.settings.steps,
             "response": weights_of(self.response),
             "spread": weights_of(self.spread),
         }
@@ -151,7 +151,7 @@ class ResponseNetwork:
     def from_state(cls, state: State) -> ResponseNetwork:
         """Rebuild from `state`."""
         hidden, activation = tuple(state["hidden"]), str(state["activation"])
-        shape = NetworkShape(str(state["centre"]), hidden, activation, int(state["steps"]))
+        settings = ResponseSettings(str(state["centre"]), hidden, activation, int(state["steps"]))
         inputs = Coordinates.from_state(state["inputs"])
         networks = []
         for name, layers in (("response", hidden), ("spread", SPREAD_HIDDEN)):
@@ -159,19 +159,19 @@ class ResponseNetwork:
             load_weights(network, state[name])
             networks.append(network)
         numbers = bool(state["relative"]), inputs, float(state["shift"]), float(state["scale"])
-        return cls(*numbers, shape, *networks)
+        return cls(*numbers, settings, *networks)
 
 
 def fit_response_network(
-    sample: Sample, feature: int, w: FloatArray, shape: NetworkShape, context: Context
+    sample: Sample, feature: int, w: FloatArray, settings: ResponseSettings, context: Context
 ) -> tuple[ResponseNetwork, Minimisation]:
     """R and S of x, the feature of that number, the others being θ, with weights w (n,).
 
     Returns the networks and how the fit of R went. Raises DataError for negative weights unless
     the mean is asked for, DivergedError if a loss is not finite.
     """
-    if shape.centre != "mean":
-        refuse_negative(w, f"method.centre={shape.centre}")
+    if settings.centre != "mean":
+        refuse_negative(w, f"method.centre={settings.centre}")
     column, z, x = sample.z_columns[0], sample.z[:, 0], sample.x[:, feature]
     columns = (column, *(c for i, c in enumerate(sample.x_columns) if i != feature))
     values = np.column_stack([z, np.delete(sample.x, feature, axis=1)])
@@ -179,19 +179,19 @@ def fit_response_network(
     t, w = inputs.forward(values), w / np.mean(w)
     u = x / z if column.positive else x - z
     line, scale = _line(t, u, w)
-    fit = _Fit(t, w, sample.effective_size, shape, context)
+    fit = _Fit(t, w, sample.effective_size, settings, context)
     target = (u - line[0]) / scale
-    response = fit.line("response", shape.hidden, line[1:] / scale)
-    loss = half_squares if shape.centre == "mean" else quantile_loss(0.5)
+    response = fit.line("response", settings.hidden, line[1:] / scale)
+    loss = half_squares if settings.centre == "mean" else quantile_loss(0.5)
     done = fit.minimise("response", response, target, loss)
     residual = target - fit.values(response)
     spread = fit.line("spread", SPREAD_HIDDEN, np.zeros(t.shape[1]))
     fit.minimise("spread", spread, *_spread_target(residual, w))
-    if shape.centre == "mode":
+    if settings.centre == "mode":
         core = np.column_stack([target, np.exp(fit.values(spread))])
         done = fit.minimise("core", response, core, truncated_squares)
     numbers = column.positive, inputs, float(line[0]), scale
-    return ResponseNetwork(*numbers, shape, response, spread), done
+    return ResponseNetwork(*numbers, settings, response, spread), done
 
 
 @dataclass(frozen=True)
@@ -201,13 +201,13 @@ class _Fit:
     t: FloatArray
     w: FloatArray
     effective_size: float
-    shape: NetworkShape
+    settings: ResponseSettings
     context: Context
 
     def line(self, name: str, hidden: Sequence[int], slopes: FloatArray) -> SkipMLP:
         """A network that starts at slopes (d,) · t."""
         with torch_seeded(self.context.child(name), "initialisation"):
-            network = SkipMLP(self.t.shape[1], 1, hidden, self.shape.activation)
+            network = SkipMLP(self.t.shape[1], 1, hidden, self.settings.activation)
         network.set_linear(slopes[None, :], np.zeros(1))
         return network
 
@@ -226,7 +226,7 @@ class _Fit:
 
         with threads_for(len(t) * sum(p.shape[0] for p in deep)):
             parameters = list(network.parameters())
-            done = minimise_full_batch(penalised, parameters, self.shape.steps, context)
+            done = minimise_full_batch(penalised, parameters, self.settings.steps, context)
         network.double().cpu()
         return done
 
