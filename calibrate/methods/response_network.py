@@ -34,7 +34,7 @@ from calibrate.errors import DataError
 from calibrate.estimate import State
 from calibrate.nn.losses import smooth_pinball, truncated_squares, weighted_squares
 from calibrate.nn.networks import SkipMLP, load_weights, weights_of
-from calibrate.sample import FloatArray, Sample
+from calibrate.sample import FloatArray, Sample, effective_size
 from calibrate.seeding import torch_seeded
 from calibrate.statistics import refuse_negative, weighted_std
 from calibrate.train import Minimisation, minimise_full_batch
@@ -179,7 +179,7 @@ def fit_response_network(
     t, w = inputs.forward(values), w / np.mean(w)
     u = x / z if column.positive else x - z
     line, scale = _line(t, u, w)
-    fit = _Fit(t, w, sample.effective_size, settings, context)
+    fit = _Fit(t, w, effective_size(w, sample.groups), settings, context)
     target = (u - line[0]) / scale
     response = fit.line("response", settings.hidden, line[1:] / scale)
     loss = half_squares if settings.centre == "mean" else quantile_loss(0.5)
@@ -224,7 +224,7 @@ class _Fit:
             weights = sum((p**2).sum() for p in deep)
             return loss(network(t), y, w) + 0.5 / self.effective_size * weights
 
-        with threads_for(len(t) * sum(p.shape[0] for p in deep)):
+        with threads_for(len(t) * sum(p.numel() for p in deep if p.ndim == 1)):
             parameters = list(network.parameters())
             done = minimise_full_batch(penalised, parameters, self.settings.steps, context)
         network.double().cpu()
