@@ -48,7 +48,7 @@ class Response:
 
     def g(self, z: FloatArray) -> FloatArray:
         """The central value of x."""
-        return z + self.c * z**2
+        return z * (1 + self.c * z)
 
     def slope(self, z: FloatArray) -> FloatArray:
         """g'(z)."""
