@@ -48,7 +48,7 @@ class Response:
 
     def g(self, z: FloatArray) -> FloatArray:
         """The central value of x."""
-        return z * (1 + self.c * z)
+        return z + self.c * z**2 if self.c else z
 
     def slope(self, z: FloatArray) -> FloatArray:
         """g'(z)."""
