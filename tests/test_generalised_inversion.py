@@ -289,6 +289,15 @@ def test_beyond_the_range_it_goes_on_is_clamped_or_raises():
         fits["raise"].estimate(x)
 
 
+def test_theta_beyond_its_range_is_taken_at_the_end_of_it(fitted):
+    """Such as -999 for a value that is not there."""
+    low = fitted.domain.x_range[0, 0]
+    beyond, end = (fitted.estimate(np.array([[theta, 120.0]])) for theta in (-999.0, low))
+    np.testing.assert_array_equal(beyond.z, end.z)
+    np.testing.assert_array_equal(beyond.sigma, end.sigma)
+    assert (beyond.inside[0], end.inside[0]) == (False, True)
+
+
 # Options, files, the loss
 
 

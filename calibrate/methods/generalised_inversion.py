@@ -106,8 +106,9 @@ class GeneralisedInversion:
     def estimate(self, x: FloatArray) -> Estimate:
         """ẑ and its variance for x (n, d_x).
 
-        Events at whose ẑ g does not rise are marked as outside. Raises DataError beyond the range
-        of g if `outside` is `raise`.
+        θ beyond its range in training is taken at the end of it. Such events, and those at whose ẑ
+        g does not rise, are marked as outside. Raises DataError beyond the range of g if `outside`
+        is `raise`.
         """
         x = self.domain.checked(x)
         parts = [self._estimate(x[i : i + CHUNK]) for i in range(0, max(len(x), 1), CHUNK)]
@@ -121,6 +122,7 @@ class GeneralisedInversion:
     def _estimate(self, x: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray]:
         """ẑ, Σ, and whether x lies between the ends of g, and g rises there."""
         value, theta = x[:, self.feature], np.delete(x, self.feature, axis=1)
+        theta = np.clip(theta, *np.delete(self.domain.x_range, self.feature, axis=1))
         z, flattest = np.empty(len(x)), FLATTEST * self.network.typical_slope
         low, high = (self.network.g(np.full(len(x), end), theta) for end in self.z_range)
         below, above = value < low, value > high
