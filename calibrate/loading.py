@@ -11,6 +11,7 @@ from calibrate.estimate import Calibration, Fitted, State
 from calibrate.methods.column import GivenColumns
 from calibrate.methods.ensemble import Ensemble
 from calibrate.methods.gaussian_ansatz import FittedGaussianAnsatz
+from calibrate.methods.generalised_inversion import GeneralisedInversion
 from calibrate.methods.network import Network
 from calibrate.methods.none import UncalibratedFeatures, UntouchedSimulation
 from calibrate.methods.numerical_inversion import InvertedResponse
@@ -33,6 +34,7 @@ class Stored(Protocol):
 
 CLASSES = (
     FittedGaussianAnsatz,
+    GeneralisedInversion,
     GivenColumns,
     InvertedResponse,
     Network,

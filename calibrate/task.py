@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calibrate.errors import ConfigurationError, DataError
+from calibrate.errors import ConfigurationError, DataError, nearest
 from calibrate.sample import MINIMUM_EVENTS, FloatArray, Sample
 
 NOMINAL = "nominal"
@@ -59,6 +59,17 @@ class RegressionTask:
                     f"the truth '{column.name}' is {values[0]:g} in every training event: there is "
                     "nothing to calibrate"
                 )
+
+    def measuring_features(self) -> tuple[int, ...]:
+        """The number, among the features, of each that `uncalibrated` names.
+
+        Raises ConfigurationError if there is no such feature.
+        """
+        names = [column.name for column in self.train.x_columns]
+        for name in self.uncalibrated:
+            if name not in names:
+                raise ConfigurationError(f"no feature '{name}': {nearest(name, names)}")
+        return tuple(names.index(name) for name in self.uncalibrated)
 
 
 @dataclass(frozen=True)

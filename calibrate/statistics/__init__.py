@@ -13,6 +13,7 @@ from calibrate.statistics.moments import (
     weighted_mean,
     weighted_std,
 )
+from calibrate.statistics.polygon import polygon
 from calibrate.statistics.quantiles import refuse_negative, weighted_quantile
 from calibrate.statistics.summary import Summary, summarise
 
@@ -31,6 +32,7 @@ __all__ = [
     "equal_statistics_edges",
     "grouped_squares",
     "mean_error",
+    "polygon",
     "refuse_negative",
     "summarise",
     "truncated_gaussian_modes",
