@@ -25,6 +25,8 @@ AGREE = 0.1
 """Probability of a larger Kolmogorov-Smirnov distance above which projections agree."""
 PER_TAIL = 10
 """Effective events beyond the outermost knots."""
+SEARCHED = 200_000
+"""Events of each side that are searched for differences; their error is 0.2 % of a width."""
 QUIET = 6
 """Random rotations without any difference after which the search ends."""
 
@@ -49,8 +51,12 @@ class Slices:
         cls, simulation: Cloud, data: Cloud, rotations: int, events: float, rng: np.random.Generator
     ) -> Slices:
         """What moves simulation to data, from at most so many random rotations and the features
-        before and after them; `events` is 1/(1/n + 1/m) of the effective numbers."""
-        d, level = simulation.t.shape[1], _levels(events)
+        before and after them; `events` is 1/(1/n + 1/m) of the effective numbers. Of more than
+        200 000 events on a side, as many are used, at random."""
+        share = min(1.0, SEARCHED / max(len(simulation.w), len(data.w)))
+        simulation, data = (_thinned(cloud, rng) for cloud in (simulation, data))
+        d, events = simulation.t.shape[1], share * events
+        level = _levels(events)
         found, quiet = cls.none(d), 0
         for number in range(rotations + 2):
             last = number == rotations + 1 or quiet == QUIET
@@ -93,6 +99,14 @@ class Slices:
         if not kept:
             return cls.none(len(rotation))
         return cls(*(np.array(each) for each in (kept, before, after)))
+
+
+def _thinned(cloud: Cloud, rng: np.random.Generator) -> Cloud:
+    """At most `SEARCHED` points, at random."""
+    if len(cloud.w) <= SEARCHED:
+        return cloud
+    rows = rng.choice(len(cloud.w), SEARCHED, replace=False)
+    return Cloud.of(cloud.t[rows], cloud.w[rows])
 
 
 def _levels(events: float) -> FloatArray:
