@@ -53,7 +53,7 @@ class Transport:
     shown_bins: int = 50
     replicas: int = 100
     refits: int = 20
-    classified: int = 10000
+    classified: int = 5000
     tasks: ClassVar[tuple[str, ...]] = ("transport",)
 
     def __post_init__(self) -> None:
