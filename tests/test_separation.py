@@ -130,6 +130,16 @@ def test_events_are_not_parted_and_about_as_many_are_seen_as_asked_for():
     assert all(len(each) == 1 for each in folds.values())
 
 
+def test_what_is_told_apart_without_exception_fails_and_too_few_groups_are_left_out():
+    rng = np.random.default_rng(5)
+    x = rng.uniform(size=(400, 1))
+    found = told(sample_of(x), sample_of(x + 2.0))
+    assert found == (1.0, 0.0)
+    assert TwoSample("none", "nominal", 2, *found, *found).state == FAILS
+    few = sample_of(x, group=np.arange(400) % 3)
+    assert Separation.of(Pair(few, sample_of(x)), 1000, Context()) is None
+
+
 # Several features in the evaluator
 
 

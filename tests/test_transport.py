@@ -264,7 +264,9 @@ def test_chi2_of_a_map_contains_the_error_of_the_map():
     data = Gaussian(n=2000)
     found = {}
     for refits in (0, 20):
-        study = Study(data, METHODS, {"t": Transport(bins=10, replicas=2, refits=refits)})
+        study = Study(
+            data, METHODS, {"t": Transport(bins=10, replicas=2, refits=refits, classified=0)}
+        )
         found[refits] = np.mean([
             value(run(study, Context(seed=s), {}, ""), "nominal/chi2_per_bin").value
             for s in range(12)

@@ -81,11 +81,14 @@ class Separation:
     @classmethod
     def of(cls, pair: Pair, largest: int, context: Context) -> Separation | None:
         """At most about `largest` events on each side, the same for all maps; None where weights
-        are negative, for which trees have no meaning."""
+        are negative, for which trees have no meaning, or where a fold has no group."""
         samples = {"simulation": pair.simulation, "data": pair.data}
         if any(np.any(sample.w < 0) for sample in samples.values()):
             return None
-        return cls(*(Side.of(s, largest, context.stream(side)) for side, s in samples.items()))
+        sides = [Side.of(s, largest, context.stream(side)) for side, s in samples.items()]
+        if any(np.unique(side.fold).size < FOLDS for side in sides):
+            return None
+        return cls(*sides)
 
     def untouched(self) -> Area:
         """AUC and error of the simulation as it is."""
