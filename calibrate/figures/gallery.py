@@ -127,8 +127,8 @@ def _pulls(records: Sequence[Record], style: Style) -> Figures:
 
 
 def _transported(records: Sequence[Record], style: Style) -> Figures:
-    shapes = _groups(_only(TransportHistogram, records), lambda r: (r.test, ""))
-    maps = _groups(_only(TransportCurve, records), lambda r: (r.test, ""))
+    shapes = _groups(_only(TransportHistogram, records), lambda r: (r.test, r.name))
+    maps = _groups(_only(TransportCurve, records), lambda r: (r.test, r.name))
     return {
         **{f"transport_{name}": transport_figure(group, style) for name, group in shapes.items()},
         **{

@@ -30,7 +30,7 @@ from calibrate.records.closure import (
     fit_state,
 )
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
-from calibrate.records.transport import TransportCurve, TransportHistogram
+from calibrate.records.transport import TransportCurve, TransportHistogram, TwoSample
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "TrainingCurve",
     "TransportCurve",
     "TransportHistogram",
+    "TwoSample",
     "bin_state",
     "fit_state",
 ]
@@ -253,6 +254,7 @@ Record = (
     | TrainingCurve
     | TransportHistogram
     | TransportCurve
+    | TwoSample
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}

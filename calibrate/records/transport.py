@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from calibrate.records.closure import CANNOT_TELL, CLOSES, FAILS, IMPROBABLE
@@ -9,6 +10,11 @@ from calibrate.sample import FloatArray
 
 TOLERANCE = 0.1
 """Share of data's width to which mean and width must be known before a test can close."""
+
+ALIKE = 0.5
+"""The AUC of a classifier that cannot tell two samples apart."""
+AUC_TOLERANCE = TOLERANCE / (2 * math.sqrt(math.pi))
+"""What the AUC is above 0.5 for two Gaussians that are `TOLERANCE` of their width apart."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,33 @@ class TransportCurve:
     transported: FloatArray
     exact: FloatArray
     uses_truth: bool
+
+
+@dataclass(frozen=True)
+class TwoSample:
+    """AUC of a classifier that tells transported simulation from the data of a test by all its
+    `features`, and the same of the untouched simulation (`before`); 0.5 if it cannot."""
+
+    method: str
+    test: str
+    features: float
+    auc: float
+    error: float
+    before: float
+    before_error: float
+
+    @property
+    def probability(self) -> float:
+        """Of a larger AUC if the samples are alike; samples told apart without exception have no
+        error."""
+        if not self.error > 0:
+            return float(self.auc <= ALIKE)
+        return 0.5 * math.erfc((self.auc - ALIKE) / self.error / math.sqrt(2))
+
+    @property
+    def state(self) -> str:
+        """`fails` if a larger AUC has a probability below 1e-3, else `cannot tell` if two errors
+        exceed what a tenth of a width makes of it, else `closes`."""
+        if self.probability < IMPROBABLE:
+            return FAILS
+        return CLOSES if 2 * self.error <= AUC_TOLERANCE else CANNOT_TELL

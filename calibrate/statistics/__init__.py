@@ -15,6 +15,7 @@ from calibrate.statistics.moments import (
 )
 from calibrate.statistics.polygon import polygon
 from calibrate.statistics.quantiles import refuse_negative, weighted_quantile
+from calibrate.statistics.separation import area_under_curve
 from calibrate.statistics.summary import Summary, summarise
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "ModeFits",
     "Poisson",
     "Summary",
+    "area_under_curve",
     "bin_index",
     "binned_sum",
     "bootstrap_ratios",
