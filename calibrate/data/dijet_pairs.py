@@ -10,7 +10,7 @@ from calibrate.context import Context
 from calibrate.data.dijet_events import RESONANCE, nonzero
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.prior import GaussianPrior, reweight
-from calibrate.sample import MINIMUM_EVENTS, Sample, without_truth
+from calibrate.sample import MINIMUM_EVENTS, Sample
 from calibrate.task import NOMINAL, Pair, TransportTask
 
 OPTION = "data.resonance_masses"
@@ -44,7 +44,7 @@ class DijetTransport:
         files: Mapping[str, str],
         notes: tuple[str, ...] = (),
     ) -> TransportTask:
-        """The task; both samples have their truth, which is taken from data at the end.
+        """The task; both samples have their truth, and data's is kept apart from it.
 
         Raises DataError if a resonance has too few events to be tested on.
         """
@@ -54,15 +54,15 @@ class DijetTransport:
             for name, sample in (("simulation", simulation), ("data", data))
         }
         (trained, tested), (shown, seen) = halves["simulation"], halves["data"]
-        tests = {NOMINAL: Pair(tested, without_truth(seen))}
+        tests = {NOMINAL: Pair.of(tested, seen)}
         for mass in self.resonance_masses:
             resonances = (
                 self._resonance(whole, test, mass)
                 for whole, test in ((simulation, tested), (data, seen))
             )
             narrow, measured = resonances
-            tests[f"{RESONANCE}{mass:g}"] = Pair(narrow, without_truth(measured))
-        return TransportTask(Pair(trained, without_truth(shown)), tests, {}, files, notes)
+            tests[f"{RESONANCE}{mass:g}"] = Pair.of(narrow, measured)
+        return TransportTask(Pair.of(trained, shown), tests, {}, files, notes)
 
     def _resonance(self, whole: Sample, test: Sample, mass: float) -> Sample:
         """The test events with the weights of a resonance, p(z) known from the whole sample."""

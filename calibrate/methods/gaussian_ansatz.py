@@ -49,6 +49,10 @@ PRECISIONS = {"single": torch.float32, "double": torch.float64}
 EVERY_PAIR = "all"
 LARGEST_ALL_PAIRS = 3000
 CHUNK = 100_000
+LARGEST_PAIRS = 2_000_000
+"""Pairs in all, above which an event gets fewer (at least one): their noise falls with n too."""
+FIRST_EVENTS = 100_000
+"""A sample more than twice as large is fitted from the solution of that many of its events."""
 BOUND_NAME = "-(mutual information bound) + penalties [nat]"
 
 
@@ -135,6 +139,10 @@ class GaussianAnsatz:
         with torch_seeded(context, "initialisation"):
             network = GaussianAnsatzNetwork(x.shape[1], t.shape[1], self.shape)
         network.start_from(LinearResponse.of(x, t, w))
+        if len(x) > 2 * FIRST_EVENTS:
+            few = context.stream("first").choice(len(x), FIRST_EVENTS, replace=False)
+            size = sample.effective_size * FIRST_EVENTS / len(x)
+            self._maximise(network, (x[few], t[few], w[few]), size, context.child("first"))
         done, bound = self._maximise(network, (x, t, w), sample.effective_size, context)
         fitted = FittedGaussianAnsatz(
             Domain.of(sample), x_coordinates, z_coordinates, self.shape, network.double().cpu()
@@ -188,7 +196,8 @@ class GaussianAnsatz:
 
     def _pairs(self, x: FloatArray, t: FloatArray, w: FloatArray, context: Context) -> Pairs:
         if self.pairs != EVERY_PAIR:
-            return low_discrepancy_pairs(x, t, w, int(self.pairs), context.stream("pairs"))
+            each = min(int(self.pairs), max(1, LARGEST_PAIRS // len(x)))
+            return low_discrepancy_pairs(x, t, w, each, context.stream("pairs"))
         if len(x) > LARGEST_ALL_PAIRS:
             raise DataError(
                 f"method.pairs=all takes n² = {len(x) ** 2:.1e} pairs: at most "

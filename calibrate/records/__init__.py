@@ -30,7 +30,7 @@ from calibrate.records.closure import (
     fit_state,
 )
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
-from calibrate.records.transport import TransportCurve, TransportHistogram
+from calibrate.records.transport import TransportApplication, TransportCurve, TransportHistogram
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "Table",
     "TailHistogram",
     "TrainingCurve",
+    "TransportApplication",
     "TransportCurve",
     "TransportHistogram",
     "bin_state",
@@ -252,6 +253,7 @@ Record = (
     | PriorSensitivity
     | TrainingCurve
     | TransportHistogram
+    | TransportApplication
     | TransportCurve
 )
 
