@@ -50,7 +50,7 @@ EVERY_PAIR = "all"
 LARGEST_ALL_PAIRS = 3000
 CHUNK = 100_000
 LARGEST_PAIRS = 2_000_000
-"""Pairs in all, above which an event gets fewer (at least one): their noise falls with n too."""
+"""Pairs in all, above which an event gets fewer (at least one): their noise falls as n grows."""
 FIRST_EVENTS = 100_000
 """A sample more than twice as large is fitted from the solution of that many of its events."""
 BOUND_NAME = "-(mutual information bound) + penalties [nat]"
@@ -61,7 +61,8 @@ class GaussianAnsatz:
     """Hyperparameters of the Gaussian Ansatz.
 
     `hidden_a` … `hidden_d` are the hidden layers of the networks A, B, C, D ([] is linear;
-    `hidden_d=null` sets D = 0). `pairs` per event stand for p(x)p(z), or `all`. `spectrum`:
+    `hidden_d=null` sets D = 0). `pairs` per event (fewer above 2 million in all) stand for
+    p(x)p(z), or `all`. `spectrum`:
     train on the sample's own spectrum or on the same events reweighted to a `flat` one.
     `weight_prior` is the width of the Gaussian prior on the networks' weights, whose pull is
     1/n_eff; `offset_penalty` multiplies ⟨|D|²⟩. Raises ConfigurationError when out of range.
@@ -153,7 +154,7 @@ class GaussianAnsatz:
             loss=float(done.loss[-1]),
             mutual_information=bound,
             curve=curve,
-            notes=(fitted.newton_note(sample.x),),
+            notes=(fitted.newton_note(sample.x), *self._fewer(len(x))),
         )
         return replace(fitted, summary=summary)
 
@@ -194,10 +195,18 @@ class GaussianAnsatz:
             raise DivergedError(f"the bound fell from {-done.loss[0]:.3g} to {value:.3g}")
         return done, value
 
+    def _fewer(self, n: int) -> tuple[str, ...]:
+        if self.pairs == EVERY_PAIR or self._each(n) == self.pairs:
+            return ()
+        return (f"{self._each(n)} pairs per event instead of {self.pairs}: {n} events",)
+
+    def _each(self, n: int) -> int:
+        """Pairs per event of n events."""
+        return min(int(self.pairs), max(1, LARGEST_PAIRS // n))
+
     def _pairs(self, x: FloatArray, t: FloatArray, w: FloatArray, context: Context) -> Pairs:
         if self.pairs != EVERY_PAIR:
-            each = min(int(self.pairs), max(1, LARGEST_PAIRS // len(x)))
-            return low_discrepancy_pairs(x, t, w, each, context.stream("pairs"))
+            return low_discrepancy_pairs(x, t, w, self._each(len(x)), context.stream("pairs"))
         if len(x) > LARGEST_ALL_PAIRS:
             raise DataError(
                 f"method.pairs=all takes n² = {len(x) ** 2:.1e} pairs: at most "
