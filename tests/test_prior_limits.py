@@ -237,6 +237,13 @@ def test_negative_weights_leave_the_widths_of_a_pair_empty():
     assert rows[0][7] is None
 
 
+def test_a_test_too_small_for_any_spectrum_leaves_warnings_alone():
+    task = Gaussian(n=150).transport(Context())
+    found = stressed(Uncalibrated(), task)
+    assert found.records == ()
+    assert len(found.warnings) == 7
+
+
 # Both sides under one spectrum
 
 

@@ -50,7 +50,10 @@ def pairs_of(pair: Pair) -> tuple[dict[str, Pair], list[str]]:
 def carried_under(
     pairs: Mapping[str, Pair], fits: Mapping[str, TransportMap], replicas: int, context: Context
 ) -> Iterator[TransportApplication]:
-    """Mean and half 16-84 % interval under each spectrum, of data and of every map."""
+    """Mean and half 16-84 % interval under each spectrum, of data and of every map; nothing if
+    no spectrum is left."""
+    if not pairs:
+        return
     first = next(iter(pairs.values()))
     sides = {"simulation": first.simulation, "data": first.data}
     poisson = {name: Poisson(sample.groups, replicas, context.sequence("bootstrap", name))

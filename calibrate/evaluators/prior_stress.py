@@ -36,6 +36,7 @@ from calibrate.task import NOMINAL, RegressionTask, TransportTask
 
 FEWEST_ROWS = 1000
 """The fewest rows that a bootstrap sample of the refits may be limited to."""
+NOT_ONE = "prior_stress looks at transport of one feature with one truth: nothing was done"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class PriorStress:
     ) -> Findings:  # fmt: skip
         simulation, nominal = task.train.simulation, task.tests[NOMINAL]
         if len(simulation.z_columns) != 1 or len(simulation.x_columns) != 1:
-            return Findings()
+            return Findings(warnings=(NOT_ONE,))
         pairs, left_out = carried_application.pairs_of(nominal)
         records = tuple(carried_application.carried_under(pairs, fits, self.replicas, context))
         tables = {each.method: {"prior/application": carried_application.table(each)}
