@@ -15,6 +15,7 @@ from calibrate.errors import DataError, FitError
 from calibrate.evaluators.prior_stress import PriorStress
 from calibrate.evaluators.spectra_family import trained
 from calibrate.evaluators.subjects import Regressed, Transported, reshaped
+from calibrate.figures import figures_for
 from calibrate.methods.mse import MSE
 from calibrate.methods.none import Uncalibrated
 from calibrate.methods.numerical_inversion import NumericalInversion
@@ -28,6 +29,7 @@ from calibrate.records import (
     PriorSensitivity,
     TransportApplication,
 )
+from calibrate.report.captions import caption
 from calibrate.sample import Sample
 from calibrate.statistics import weighted_mean, weighted_std
 from calibrate.study import Study, run
@@ -206,6 +208,26 @@ def test_maps_are_applied_to_both_sides_under_each_spectrum():
     k = ot.spectra.index("resonance at middle z")
     assert abs(ratio[k] - np.sqrt(5 / 2) / 2) < 4 * error[k], "α·ε_sim beside ε"
     assert len(found.tables["rt"]["prior/application"].rows) == 7
+
+
+def test_the_figures_show_every_map_and_every_curve_where_it_is_known():
+    task = Gaussian(n=4000).transport(Context())
+    found = stressed(OptimalTransport(), task, refits=3, refit_replicas=3)
+    figures = figures_for(found.records, ("studied",))
+    assert list(figures) == ["prior_carried_nominal", "prior_sensitivity_studied"]
+    upper, lower = figures["prior_carried_nominal"].axes[::-1]
+    offset, _ = found.records[0].offset
+    drawn = {line.get_gid(): line for axes in (upper, lower) for line in axes.lines}
+    np.testing.assert_allclose(drawn["studied:mean"].get_ydata(), offset)
+    (axes,) = figures["prior_sensitivity_studied"].axes
+    assert "x'" in axes.get_ylabel()
+    low, high = axes.get_ylim()
+    assert high > low
+    titles = [caption(name)[0] for name in figures]
+    assert titles == [
+        "Simulation and data under other spectra: nominal",
+        "Dependence on the training spectrum: studied",
+    ]
 
 
 def test_data_without_truth_stays_on_its_own_spectrum_and_that_is_said():
