@@ -63,7 +63,8 @@ def carried_figure(
     of the means in units of data's width, and below the ratio of the widths."""
     style = style or looks(each.method for each in found)
     figure, upper, lower = two_panels()
-    first, shown = found[0], ([], [])  # type: ignore[var-annotated]
+    first = found[0]
+    shown: tuple[list[FloatArray], list[FloatArray]] = ([], [])
     for axes, reference in ((upper, 0.0), (lower, 1.0)):
         axes.axhline(reference, color=DARK, linewidth=1, zorder=1, gid="reference")
     for turn, each in enumerate(found):
