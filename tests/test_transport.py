@@ -158,7 +158,8 @@ def test_the_command_lists_the_data_that_fits():
 
 
 def test_the_evaluators_follow_the_method_unless_they_are_named():
-    assert list(compose(["data=gaussian", "method=ot"]).evaluator) == ["transport"]
+    composed = compose(["data=gaussian", "method=ot"])
+    assert list(composed.evaluator) == ["prior_stress", "transport"]
     assert "closure" in compose(["data=gaussian", "method=mse"]).evaluator
     composed = compose(["data=gaussian", "method=ot", "evaluator.transport.bins=7"])
     assert composed.evaluator.transport.bins == 7

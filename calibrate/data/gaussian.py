@@ -26,7 +26,7 @@ import numpy as np
 from calibrate.checks import finite_number, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
-from calibrate.sample import BoolArray, Column, FloatArray, Sample, without_truth
+from calibrate.sample import BoolArray, Column, FloatArray, Sample
 from calibrate.task import ClosedForm, Pair, RegressionTask, TransportFunction, TransportTask
 
 TEST_FACTOR = 10
@@ -175,7 +175,7 @@ class Gaussian:
     def _pair(self, context: Context, mu: float, sigma: float) -> Pair:
         simulation = self._draw(context.stream("simulation"), self.n, mu, sigma, self.epsilon_sim)
         data = self._draw(context.stream("data"), self.n, mu, sigma, self.epsilon)
-        return Pair(simulation, without_truth(data))
+        return Pair.of(simulation, data)
 
     def _map(self, mu: float, sigma: float) -> TransportFunction:
         alpha = math.hypot(sigma, self.epsilon) / math.hypot(sigma, self.epsilon_sim)

@@ -179,10 +179,7 @@ def _resampled(pair: Pair, number: int, context: Context) -> Iterator[Pair]:
         for side, sample in (("simulation", pair.simulation), ("data", pair.data))
     )
     for simulated, measured in zip(*counts, strict=True):
-        yield Pair(
-            pair.simulation.with_weights(pair.simulation.w * simulated),
-            pair.data.with_weights(pair.data.w * measured),
-        )
+        yield pair.with_weights(pair.simulation.w * simulated, pair.data.w * measured)
 
 
 def _extrapolated(label: str, test: str, simulation: Sample, fit: TransportMap) -> list[str]:

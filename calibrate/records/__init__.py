@@ -30,7 +30,12 @@ from calibrate.records.closure import (
     fit_state,
 )
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
-from calibrate.records.transport import TransportCurve, TransportHistogram, TwoSample
+from calibrate.records.transport import (
+    TransportApplication,
+    TransportCurve,
+    TransportHistogram,
+    TwoSample,
+)
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -65,6 +70,7 @@ __all__ = [
     "Table",
     "TailHistogram",
     "TrainingCurve",
+    "TransportApplication",
     "TransportCurve",
     "TransportHistogram",
     "TwoSample",
@@ -253,6 +259,7 @@ Record = (
     | PriorSensitivity
     | TrainingCurve
     | TransportHistogram
+    | TransportApplication
     | TransportCurve
     | TwoSample
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from calibrate.records.closure import CANNOT_TELL, CLOSES, FAILS, IMPROBABLE
 from calibrate.sample import FloatArray
 
@@ -111,3 +113,40 @@ class TwoSample:
         if self.probability < IMPROBABLE:
             return FAILS
         return CLOSES if 2 * self.error <= AUC_TOLERANCE else CANNOT_TELL
+
+
+@dataclass(frozen=True)
+class TransportApplication:
+    """Mean and half 16-84 % interval (`width`) of one test under several spectra, arrays (n_s,):
+    of the transported simulation, and of data under the same spectrum. `spectra` (n_s,) names
+    them; errors are those of the test's events.
+    """
+
+    method: str
+    test: str
+    name: str
+    unit: str
+    spectra: tuple[str, ...]
+    n_effective: FloatArray
+    data_n_effective: FloatArray
+    mean: FloatArray
+    mean_error: FloatArray
+    width: FloatArray
+    width_error: FloatArray
+    data_mean: FloatArray
+    data_mean_error: FloatArray
+    data_width: FloatArray
+    data_width_error: FloatArray
+
+    @property
+    def offset(self) -> tuple[FloatArray, FloatArray]:
+        """Difference of the means in units of data's width, and its error, (n_s,)."""
+        error = np.hypot(self.mean_error, self.data_mean_error)
+        return (self.mean - self.data_mean) / self.data_width, error / self.data_width
+
+    @property
+    def ratio(self) -> tuple[FloatArray, FloatArray]:
+        """Width over data's, and its error, (n_s,)."""
+        ratio = self.width / self.data_width
+        relative = np.hypot(self.width_error / self.width, self.data_width_error / self.data_width)
+        return ratio, ratio * relative
