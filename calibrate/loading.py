@@ -16,7 +16,7 @@ from calibrate.methods.none import UncalibratedFeatures, UntouchedSimulation
 from calibrate.methods.numerical_inversion import InvertedResponse
 from calibrate.methods.ot import QuantileMap
 from calibrate.methods.polynomial import Polynomial
-from calibrate.methods.response_transport import ResponseMap
+from calibrate.methods.response_map import ResponseMap
 from calibrate.storage import load_state
 
 FITTED_FILE = "fitted.h5"

@@ -93,8 +93,9 @@ class TransportTask:
     """Learn from `train` a map of simulated events that makes them look like data, test it on
     independent pairs; one of them is `nominal`.
 
-    `closed_forms` holds, by the name of a test, the monotone map x (n,) → x' (n,) that is right
-    for its spectrum, where it is known. `files` maps the sources to their sha256.
+    `controls` are further training pairs: control regions of the same feature with other spectra,
+    or the objects (jets) that its events are made of. `closed_forms` holds, by the name of a test,
+    the monotone map x (n,) → x' (n,) that is right for its spectrum, where it is known. `files` maps the sources to their sha256.
     Raises ConfigurationError without `nominal`, DataError for less than 100 usable events.
     """
 
@@ -104,10 +105,11 @@ class TransportTask:
     files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    controls: Mapping[str, Pair] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_nominal(self.tests)
-        for name, pair in {"training": self.train, **self.tests}.items():
+        for name, pair in {"training": self.train, **self.controls, **self.tests}.items():
             _require_events(f"the simulation of the {name} sample", pair.simulation)
             _require_events(f"the data of the {name} sample", pair.data)
 

@@ -14,7 +14,8 @@ from calibrate.data.gaussian import Gaussian
 from calibrate.errors import ConfigurationError, FitError, MisfitError
 from calibrate.estimate import Domain
 from calibrate.loading import load
-from calibrate.methods.response_transport import ResponseMap, ResponseTransport
+from calibrate.methods.response_map import ResponseMap
+from calibrate.methods.response_transport import ResponseTransport
 from calibrate.sample import concatenate
 from calibrate.statistics import weighted_mean, weighted_quantile
 from calibrate.storage import save_state

@@ -105,7 +105,8 @@ class TrainingCurve:
 
 @dataclass(frozen=True)
 class FitSummary:
-    """How a fit went. `loss` and `mutual_information` [nat] are None where undefined."""
+    """How a fit went. `loss` and `mutual_information` [nat] are None where undefined; `assumption`
+    is what the result stands and falls with, in one sentence, where there is such a thing."""
 
     seconds: float = 0.0
     steps: int = 0
@@ -115,6 +116,7 @@ class FitSummary:
     curve: TrainingCurve | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    assumption: str = ""
 
 
 @dataclass(frozen=True)

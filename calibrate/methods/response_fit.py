@@ -1,0 +1,191 @@
+"""Least squares of a response map: whitened differences of shares, and what they determine.
+
+Parameters: offsets o_0 … o_d (in widths of the response; none without an anchor for them),
+logarithms of the scale s_0 … s_d, and of the slopes of φ over its middle one. The last have a prior
+of width 1, neighbouring pieces of one response being alike; nothing else has one.
+
+The inverse Hessian is the covariance of the parameters. JᵀJ of one simulated sample is biased: a
+derivative of noise is noise, and its square looks like information, however flat the truth. So the
+Hessian is J_aᵀJ_b with the derivatives of two independent halves of the simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.optimize
+
+from calibrate.errors import FitError
+from calibrate.estimate import Domain
+from calibrate.methods.anchors import Comparison, half_width, relative, residual
+from calibrate.methods.response_map import Dependence, ResponseMap
+from calibrate.sample import FloatArray, Sample
+from calibrate.statistics import weighted_quantile
+
+STEP = 0.1
+EVALUATIONS = 50
+ROUNDS = 2
+"""Fits, each with the covariance of the shares at the end of the one before."""
+CORE = 2.5
+"""The pieces of φ meet within so many widths of the response."""
+FLAT = 0.5
+"""A direction whose error exceeds this (in widths of the response, or in the logarithm of its
+scale) is not determined by the data."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """From parameters θ to a map; `degree` of the dependence on z, `free` if offsets are fitted."""
+
+    identity: ResponseMap
+    width: float
+    degree: int
+    free: bool
+
+    @classmethod
+    def of(cls, simulation: Sample, spectra: Sample, pieces: int, degree: int, free: bool) -> Model:
+        """Starting from the untouched simulation; `spectra` holds the z of all training pairs."""
+        width = half_width(simulation)
+        middle = float(weighted_quantile(residual(simulation), simulation.w, [0.5])[0])
+        breaks = middle + CORE * width * np.linspace(-1, 1, pieces + 1)[1:-1]
+        if pieces > 2:
+            breaks = middle + CORE * width * np.linspace(-1, 1, pieces - 1)
+        dependence = Dependence.over(spectra, degree) if degree else None
+        identity = ResponseMap(
+            Domain.of(simulation), 0.0, np.ones(pieces), breaks, relative(simulation), dependence
+        )
+        return cls(identity, width, degree, free)
+
+    @property
+    def core(self) -> int:
+        """The number of parameters without a prior: offsets and scales."""
+        return (self.degree + 1) * (2 if self.free else 1)
+
+    @property
+    def size(self) -> int:
+        """The number of parameters."""
+        return self.core + self.identity.slopes.size - 1
+
+    def names(self) -> list[str]:
+        """What the parameters without a prior are called in messages."""
+        terms = ["", *(f"·t^{k}" if k > 1 else "·t" for k in range(1, self.degree + 1))]
+        kinds = ["the offset", "log scale"] if self.free else ["log scale"]
+        return [f"{kind}{term}" for kind in kinds for term in terms]
+
+    def map_of(self, theta: FloatArray) -> ResponseMap:
+        """The map of parameters θ."""
+        terms = self.degree + 1
+        offsets = theta[:terms] * self.width if self.free else np.zeros(terms)
+        scales, others = theta[self.core - terms : self.core], theta[self.core :]
+        middle = others.size // 2
+        logarithms = scales[0] + np.insert(others, middle, 0.0)
+        dependence = self.identity.dependence
+        if dependence is not None:
+            dependence = replace(dependence, offsets=offsets[1:], scales=scales[1:])
+        return replace(
+            self.identity,
+            offset=float(offsets[0]),
+            slopes=np.exp(logarithms),
+            dependence=dependence,
+        )
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The fitted map, its χ² and degrees of freedom, the errors (p,) of the parameters without a
+    prior, the condition number of their Hessian and the number of evaluations."""
+
+    found: ResponseMap
+    theta: FloatArray
+    chi2: float
+    ndf: int
+    errors: FloatArray
+    condition: float
+    evaluations: int
+    width: float
+
+
+def solve(model: Model, comparisons: Sequence[Comparison]) -> Solution:
+    """Fit the model to all comparisons.
+
+    Raises FitError without convergence and for a direction that the data do not determine.
+    """
+    theta, evaluations = np.zeros(model.size), 0
+    for _ in range(ROUNDS):
+        whitenings = [each.whitening(model.map_of(theta)) for each in comparisons]
+
+        def residuals(theta: FloatArray, whitenings: list[FloatArray] = whitenings) -> FloatArray:
+            found = model.map_of(theta)
+            parts = [w @ c.difference(found) for w, c in zip(whitenings, comparisons, strict=True)]
+            return np.concatenate([*parts, theta[model.core :]])
+
+        def jacobian(theta: FloatArray, residuals: Function = residuals) -> FloatArray:
+            return _central(residuals, theta)
+
+        fitted = scipy.optimize.least_squares(
+            residuals, theta, jac=jacobian, x_scale=1.0, max_nfev=EVALUATIONS, xtol=1e-6
+        )
+        if not fitted.success:
+            raise FitError(f"the fit of the response did not converge: {fitted.message}")
+        theta, evaluations = fitted.x, evaluations + int(fitted.nfev)
+    hessian = _hessian(model, comparisons, whitenings, theta)
+    errors, condition = _determined(hessian, model)
+    ndf = sum(len(w) for w in whitenings) - model.core
+    found = model.map_of(theta)
+    return Solution(found, theta, 2 * float(fitted.cost), ndf, errors, condition, evaluations,
+                    model.width)
+
+
+Function = Callable[[FloatArray], FloatArray]
+
+
+def _central(function: Function, theta: FloatArray) -> FloatArray:
+    """Central differences (residuals, parameters), wide enough to average over events."""
+    steps = STEP * np.eye(theta.size)
+    columns = [(function(theta + h) - function(theta - h)) / (2 * STEP) for h in steps]
+    return np.column_stack(columns)
+
+
+def _hessian(
+    model: Model,
+    comparisons: Sequence[Comparison],
+    whitenings: Sequence[FloatArray],
+    theta: FloatArray,
+) -> FloatArray:
+    """Half the second derivatives of χ² (p, p), without the noise of the simulation."""
+    total = np.diag((np.arange(theta.size) >= model.core).astype(np.float64))
+    for comparison, whitening in zip(comparisons, whitenings, strict=True):
+        first, second = (
+            whitening @ _central(lambda t, c=comparison, k=k: c.halves(model.map_of(t))[k], theta)
+            for k in (0, 1)
+        )
+        product = first.T @ second
+        total += (product + product.T) / 2
+    return total
+
+
+def _determined(hessian: FloatArray, model: Model) -> tuple[FloatArray, float]:
+    """Errors of the parameters without a prior, and the condition number of their Hessian, the
+    others being free.
+
+    Raises FitError if a direction is not determined.
+    """
+    core, rest = slice(None, model.core), slice(model.core, None)
+    mixed = np.linalg.solve(hessian[rest, rest], hessian[rest, core])
+    profiled = hessian[core, core] - hessian[core, rest] @ mixed
+    values, axes = np.linalg.eigh(profiled)
+    if values[0] < FLAT**-2:
+        error = f"{values[0] ** -0.5:.2g}" if values[0] > 0 else "no bound"
+        mixture = ", ".join(
+            f"{weight:+.2f}·{name}" for weight, name in zip(axes[:, 0], model.names(), strict=True)
+        )
+        raise FitError(
+            f"the data do not determine the response: the direction {mixture} has an error of "
+            f"{error} (at most {FLAT} widths of the response, or of the logarithm of its scale): "
+            "use fewer method.pieces, no method.z_dependence, more events, a training spectrum "
+            "with more structure, or method.anchor=[spectrum,balance]"
+        )
+    errors = np.sqrt(np.diag(np.linalg.inv(profiled)))
+    return np.asarray(errors), float(values[-1] / values[0])
