@@ -33,6 +33,8 @@ CORE = 2.5
 FLAT = 0.5
 """A direction whose error exceeds this (in widths of the response, or in the logarithm of its
 scale) is not determined by the data."""
+SURE = 2.0
+"""Errors of the information along the flattest direction by which it has to be above that."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,8 @@ def solve(model: Model, comparisons: Sequence[Comparison]) -> Solution:
         if not fitted.success:
             raise FitError(f"the fit of the response did not converge: {fitted.message}")
         theta, evaluations = fitted.x, evaluations + int(fitted.nfev)
-    hessian = _hessian(model, comparisons, whitenings, theta)
-    errors, condition = _determined(hessian, model)
+    halves = _halves(model, comparisons, whitenings, theta)
+    errors, condition = _determined(halves, model)
     ndf = sum(len(w) for w in whitenings) - model.core
     found = model.map_of(theta)
     return Solution(found, theta, 2 * float(fitted.cost), ndf, errors, condition, evaluations,
@@ -148,44 +150,69 @@ def _central(function: Function, theta: FloatArray) -> FloatArray:
     return np.column_stack(columns)
 
 
-def _hessian(
+def _halves(
     model: Model,
     comparisons: Sequence[Comparison],
     whitenings: Sequence[FloatArray],
     theta: FloatArray,
-) -> FloatArray:
-    """Half the second derivatives of χ² (p, p), without the noise of the simulation."""
-    total = np.diag((np.arange(theta.size) >= model.core).astype(np.float64))
-    for comparison, whitening in zip(comparisons, whitenings, strict=True):
-        first, second = (
-            whitening @ _central(lambda t, c=comparison, k=k: c.halves(model.map_of(t))[k], theta)
-            for k in (0, 1)
+) -> tuple[FloatArray, FloatArray]:
+    """Derivatives of the whitened shares (m, p), from two halves of the simulation."""
+
+    def half(number: int) -> FloatArray:
+        return _central(
+            lambda theta: np.concatenate(
+                [
+                    whitening @ comparison.halves(model.map_of(theta))[number]
+                    for comparison, whitening in zip(comparisons, whitenings, strict=True)
+                ]
+            ),
+            theta,
         )
-        product = first.T @ second
-        total += (product + product.T) / 2
-    return total
+
+    return half(0), half(1)
 
 
-def _determined(hessian: FloatArray, model: Model) -> tuple[FloatArray, float]:
+def _determined(
+    halves: tuple[FloatArray, FloatArray], model: Model
+) -> tuple[FloatArray, float]:
     """Errors of the parameters without a prior, and the condition number of their Hessian, the
     others being free.
 
     Raises FitError if a direction is not determined.
     """
+    first, second = halves
+    product = first.T @ second
+    with_prior = np.diag((np.arange(model.size) >= model.core).astype(np.float64))
+    hessian = (product + product.T) / 2 + with_prior
     core, rest = slice(None, model.core), slice(model.core, None)
-    mixed = np.linalg.solve(hessian[rest, rest], hessian[rest, core])
-    profiled = hessian[core, core] - hessian[core, rest] @ mixed
+    noisy = (first + second).T @ (first + second) / 4 + with_prior  # positive definite, for ratios
+    follows = -np.linalg.solve(noisy[rest, rest], noisy[rest, core])
+    ways = np.vstack([np.eye(model.core), follows])
+    profiled = ways.T @ hessian @ ways
     values, axes = np.linalg.eigh(profiled)
-    if values[0] < FLAT**-2:
-        error = f"{values[0] ** -0.5:.2g}" if values[0] > 0 else "no bound"
-        mixture = ", ".join(
-            f"{weight:+.2f}·{name}" for weight, name in zip(axes[:, 0], model.names(), strict=True)
-        )
-        raise FitError(
-            f"the data do not determine the response: the direction {mixture} has an error of "
-            f"{error} (at most {FLAT} widths of the response, or of the logarithm of its scale): "
-            "use fewer method.pieces, no method.z_dependence, more events, a training spectrum "
-            "with more structure, or method.anchor=[spectrum,balance]"
-        )
+    flattest = ways @ axes[:, 0]
+    least = values[0] - SURE * _noise(first @ flattest, second @ flattest)
+    if least < FLAT**-2:
+        raise FitError(_flat(axes[:, 0], least, model))
     errors = np.sqrt(np.diag(np.linalg.inv(profiled)))
     return np.asarray(errors), float(values[-1] / values[0])
+
+
+def _noise(one: FloatArray, other: FloatArray) -> float:
+    """The error of Σ one·other (m,), two noisy copies of the same derivatives."""
+    variance = float(np.sum((one - other) ** 2)) / (2 * one.size)
+    signal = max(float(one @ other), 0.0)
+    return float(np.sqrt(2 * variance * signal + one.size * variance**2))
+
+
+def _flat(axis: FloatArray, information: float, model: Model) -> str:
+    error = f"may have an error of {information**-0.5:.2g}" if information > 0 else "has no bound"
+    mixture = ", ".join(
+        f"{weight:+.2f}·{name}" for weight, name in zip(axis, model.names(), strict=True)
+    )
+    return (
+        f"the data do not determine the response: the direction {mixture} {error} (at most {FLAT} "
+        "widths of the response, or of the logarithm of its scale): use fewer method.pieces, no "
+        "method.z_dependence, more events, a training spectrum with more structure, or "
+        "method.anchor=[spectrum,balance]"
+    )
