@@ -253,7 +253,10 @@ def test_events_that_cannot_be_transported_are_refused(pair, tmp_path: Path, mak
     ("mass", "message"),
     [
         (9000.0, "simulation: .*no overlap with the sample.*or change data.resonance_masses"),
-        (1900.0, "simulation: the resonance at 1900 GeV would hold .* at least 100"),
+        (
+            1900.0,
+            "simulation: the resonance at 1900 GeV would hold .* at least 100 .* most true m_jj",
+        ),
     ],
 )
 def test_a_resonance_beyond_the_events_is_refused(pair, mass: float, message: str):

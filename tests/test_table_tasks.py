@@ -109,7 +109,9 @@ def test_data_has_its_own_weight_scale_and_selection(tmp_path: Path):
 
 
 def test_the_selection_holds_for_data_where_it_has_none_of_its_own(files: tuple[Path, Path]):
-    data = whole(posed(*files, select="pt > 120"), "data")
+    task = posed(*files, select="pt > 120")
+    data = whole(task, "data")
+    assert "data.target_path is selected as the simulation: pt > 120" in task.notes
     assert (data.x > 120).all()
     assert 0 < len(data) < N
 

@@ -132,15 +132,20 @@ class DijetRegression:
 
     def _enough(self, resonance: Sample, masses: Sample) -> Sample:
         if len(resonance) < MINIMUM_EVENTS:
-            low, high = weighted_quantile(masses.z[:, 0], np.ones(len(masses)), [0.16, 0.84])
             raise DataError(
                 f"the test sample 'resonance' would hold {len(resonance)} events: at least "
-                f"{MINIMUM_EVENTS} are needed; most true m_jj lie in {low:.0f}-{high:.0f} GeV: "
+                f"{MINIMUM_EVENTS} are needed; {bulk(masses)}: "
                 f"change data.resonance_mass={self.resonance_mass:g}, widen "
                 f"data.resonance_width={self.resonance_width:g}, or leave it out with "
                 "data.resonance_mass=null"
             )
         return resonance
+
+
+def bulk(masses: Sample) -> str:
+    """Where most events are, in words."""
+    low, high = weighted_quantile(masses.z[:, 0], np.ones(len(masses)), [0.16, 0.84])
+    return f"most true m_jj lie in {low:.0f}-{high:.0f} GeV"
 
 
 def check_values(where: str, name: str, values: FloatArray, momentum: bool = False) -> None:

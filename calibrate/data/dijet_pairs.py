@@ -9,7 +9,7 @@ import numpy as np
 
 from calibrate.checks import positive_number
 from calibrate.context import Context
-from calibrate.data.dijet_events import RESONANCE, DijetEvents, nonzero
+from calibrate.data.dijet_events import RESONANCE, DijetEvents, bulk, nonzero
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.prior import GaussianPrior, reweight
 from calibrate.sample import MINIMUM_EVENTS, Sample, without_truth
@@ -91,6 +91,7 @@ class _Side:
         if events < MINIMUM_EVENTS:
             raise DataError(
                 f"{self.name}: the resonance at {mass:g} GeV would hold {events} events: at least "
-                f"{MINIMUM_EVENTS} are needed; change {OPTION} or widen data.resonance_width"
+                f"{MINIMUM_EVENTS} are needed; {bulk(self.masses)}: change {OPTION} or widen "
+                "data.resonance_width"
             )
         return self.test.with_weights(weights).take(held)

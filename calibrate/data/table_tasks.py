@@ -68,7 +68,7 @@ class TableTasks:
             kept,
             {NOMINAL: nominal, **more},
             files=_digests(everything),
-            notes=(*_notes(everything), *_unweighted(simulation, data), *notes),
+            notes=(*_notes(everything), *_assumed(simulation, data), *notes),
             warnings=(
                 *_shared(simulation, everything[1:]),
                 *_shared(data, everything[2:]),
@@ -104,9 +104,13 @@ def _notes(everything: Sequence[TableRows]) -> Iterator[str]:
         yield from (f"{rows.files.option}: {note}" for note in rows.notes)
 
 
-def _unweighted(simulation: TableRows, data: TableRows) -> Iterator[str]:
+def _assumed(simulation: TableRows, data: TableRows) -> Iterator[str]:
+    """What is done to data for want of another word."""
     if simulation.files.roles.w is not None and data.files.roles.w is None:
         yield "every row of data.target_path has weight 1 (data.target_w names a weight)"
+    select = data.files.source.select
+    if select is not None and select == simulation.files.source.select:
+        yield f"data.target_path is selected as the simulation: {select}"
 
 
 def _shared(train: TableRows, others: Sequence[TableRows]) -> Iterator[str]:
