@@ -27,8 +27,8 @@ Columns = dict[str, NDArray[Any]]
 class Source:
     """What to read from files: columns or expressions, and which rows to keep.
 
-    `tree` and `names` as for `open_table`; `select` keeps rows where it is true; `limit` is the
-    largest number of entries read in all.
+    `tree` and `names` as for `open_table`; `select` keeps rows where it is true (`select_option` is
+    its name in messages); `limit` is the largest number of entries read in all.
     """
 
     expressions: Sequence[str]
@@ -36,6 +36,7 @@ class Source:
     tree: str | None = None
     names: Sequence[str] | None = None
     limit: int | None = None
+    select_option: str = "data.select"
 
 
 @dataclass(frozen=True)
@@ -107,22 +108,25 @@ def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
         lines = (
             f" ({loaded.skipped} lines have missing or surplus fields)" if loaded.skipped else ""
         )
+        if source.select and loaded.entries:
+            raise DataError(
+                f"{source.select_option}='{source.select}' keeps no row of {loaded.entries} "
+                f"entries of {listed}: loosen it"
+            )
         raise DataError(
-            f"data.select='{source.select}' keeps no row of {loaded.entries} entries of {listed}: "
-            "loosen it"
-            if source.select and loaded.entries
-            else f"no row in {loaded.entries} entries of {listed}{lines}: choose another file"
+            f"no row in {loaded.entries} entries of {listed}{lines}: choose another file"
         )
     return loaded
 
 
 def _read_file(number: int, table: Table, source: Source, pile: _Pile) -> None:
     parsed = {text: _parsed(text, table) for text in source.expressions}
-    select = None if source.select is None else _parsed(source.select, table)
+    where = f", {source.select_option}"
+    select = None if source.select is None else _parsed(source.select, table, where)
     needed = [*parsed.values(), *([] if select is None else [select])]
     columns = columns_of(needed)
     for frame in _frames(table, columns, source.limit, pile):
-        keep = slice(None) if select is None else _true(select, frame)
+        keep = slice(None) if select is None else _true(select, frame, source.select_option)
         for key, expression in parsed.items():
             pile.columns[key].append(expression(frame.columns)[keep])
         pile.file.append(np.full(frame.entry.size, number)[keep])
@@ -158,18 +162,18 @@ def _first(frame: Frame, first: int, entries: int) -> Frame:
     return Frame({k: v[kept] for k, v in frame.columns.items()}, frame.entry[kept], counts)
 
 
-def _parsed(text: str, table: Table) -> Expression:
+def _parsed(text: str, table: Table, where: str = "") -> Expression:
     try:
         return Expression.parse(text, table.names)
     except DataError as error:
-        raise DataError(f"{table.path.name}: {error}") from error
+        raise DataError(f"{table.path.name}{where}: {error}") from error
 
 
-def _true(select: Expression, frame: Frame) -> BoolArray:
+def _true(select: Expression, frame: Frame, option: str) -> BoolArray:
     found = select(frame.columns)
     if found.dtype != bool:
         raise DataError(
-            f"data.select='{select.text}' gives numbers, not true or false: compare them, such as "
+            f"{option}='{select.text}' gives numbers, not true or false: compare them, such as "
             f"'{select.text} > 0'"
         )
     return found
