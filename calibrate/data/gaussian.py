@@ -12,12 +12,14 @@ The monotone map that is right for a prior N(μ, σ²) is αx + μ(1-α) with α
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibrate.checks import finite_number, positive_integer, positive_number
 from calibrate.context import Context
+from calibrate.errors import ConfigurationError
 from calibrate.sample import Column, FloatArray, Sample, without_truth
 from calibrate.task import ClosedForm, Pair, RegressionTask, TransportFunction, TransportTask
 
@@ -33,7 +35,8 @@ class Gaussian:
     `n` events to train with; each test sample is independent and ten times as large:
     `nominal`, `shifted` (prior mean `mu_test`) and `wide` (prior width 2σ). `epsilon` is the
     detector's width in data, `epsilon_sim` that of the simulation in transport tasks, where all
-    samples hold `n` events and the tests are `nominal` and `shifted` (`mu_test`, `sigma_test`).
+    samples hold `n` events and the tests are `nominal` and `shifted` (`mu_test`, `sigma_test`);
+    `controls` lists mean and width [mu, sigma] of the priors of further training pairs.
     Raises ConfigurationError for widths that are not positive or n that is no positive integer.
     """
 
@@ -44,6 +47,7 @@ class Gaussian:
     mu_test: float = 2.0
     epsilon_sim: float = 1.0
     sigma_test: float | None = None
+    controls: Sequence[Sequence[float]] = ()
 
     def __post_init__(self) -> None:
         finite_number("data.mu", self.mu)
@@ -54,6 +58,9 @@ class Gaussian:
         if self.sigma_test is not None:
             positive_number("data.sigma_test", self.sigma_test)
         positive_integer("data.n", self.n)
+        for control in self._controls():
+            finite_number("the mean in data.controls", control[0])
+            positive_number("the width in data.controls", control[1])
 
     def regression(self, context: Context) -> RegressionTask:
         """z from x, with the closed forms for `posterior_mean` and `maximum_likelihood`."""
@@ -80,7 +87,20 @@ class Gaussian:
             self._pair(context.child("train"), *spectra["nominal"]),
             {name: self._pair(context.child(name), *each) for name, each in spectra.items()},
             {name: self._map(*each) for name, each in spectra.items()},
+            controls={
+                f"control{i}": self._pair(context.child(f"control{i}"), *each)
+                for i, each in enumerate(self._controls(), 1)
+            },
         )
+
+    def _controls(self) -> list[tuple[float, float]]:
+        """Mean and width of each control region; ConfigurationError if it is anything else."""
+        try:
+            return [(mu, sigma) for mu, sigma in self.controls]
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"data.controls takes a list of [mu, sigma], got {self.controls!r}"
+            ) from error
 
     def _pair(self, context: Context, mu: float, sigma: float) -> Pair:
         simulation = self._draw(context.stream("simulation"), self.n, mu, sigma, self.epsilon_sim)

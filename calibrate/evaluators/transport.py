@@ -20,6 +20,7 @@ from calibrate.errors import ConfigurationError, FitError
 from calibrate.estimate import UNTOUCHED, TransportMap, TransportRefit
 from calibrate.evaluators.carried import Carried, mean_curve, transport_curve
 from calibrate.evaluators.marginals import Marginal
+from calibrate.evaluators.spectrum_shift import shift_scalars, spectrum_shift
 from calibrate.records import Findings, Quantity, Record, TransportCurve
 from calibrate.sample import FloatArray
 from calibrate.statistics import Poisson, equal_statistics_edges, weighted_quantile
@@ -92,6 +93,10 @@ class Transport:
                 records.append(found)
                 if found.outside > FEW_OUTSIDE and fit.kind != UNTOUCHED:
                     warnings.append(_extrapolated(label, test, found.outside))
+                shift = spectrum_shift(label, test, pair.simulation, fit, self._shown(pair))
+                if shift is not None:
+                    scalars[label] |= shift_scalars(shift)
+                    records.append(shift)
             records += _curves(test, pair, fits, task)
         return Findings(scalars, {}, tuple(records), tuple(warnings))
 
@@ -102,9 +107,10 @@ class Transport:
         out."""
         fitted = []
         with context.progress.track(f"refits of {label}", self.refits) as advance:
-            for pair in _resampled(task.train, self.refits, context.child("refits")):
+            for train, *controls in _resampled_all(task, self.refits, context.child("refits")):
+                named = dict(zip(task.controls, controls, strict=True))
                 with suppress(FitError):
-                    fitted.append(refit(replace(task, train=pair), label))
+                    fitted.append(refit(replace(task, train=train, controls=named), label))
                 advance(1)
         return fitted
 
@@ -149,6 +155,16 @@ def _curves(
             continue
         shape = mean_curve if fit.uses_truth else transport_curve
         yield shape(label, test, pair.simulation, fit, exact)
+
+
+def _resampled_all(
+    task: TransportTask, number: int, context: Context
+) -> Iterator[tuple[Pair, ...]]:
+    """Bootstrap samples of the training pair and of every control."""
+    controls = (
+        _resampled(pair, number, context.child(name)) for name, pair in task.controls.items()
+    )
+    return zip(_resampled(task.train, number, context), *controls, strict=True)
 
 
 def _resampled(pair: Pair, number: int, context: Context) -> Iterator[Pair]:

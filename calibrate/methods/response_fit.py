@@ -136,8 +136,9 @@ def solve(model: Model, comparisons: Sequence[Comparison]) -> Solution:
     errors, condition = _determined(halves, model)
     ndf = sum(len(w) for w in whitenings) - model.core
     found = model.map_of(theta)
-    return Solution(found, theta, 2 * float(fitted.cost), ndf, errors, condition, evaluations,
-                    model.width)
+    return Solution(
+        found, theta, 2 * float(fitted.cost), ndf, errors, condition, evaluations, model.width
+    )
 
 
 Function = Callable[[FloatArray], FloatArray]
@@ -172,9 +173,7 @@ def _halves(
     return half(0), half(1)
 
 
-def _determined(
-    halves: tuple[FloatArray, FloatArray], model: Model
-) -> tuple[FloatArray, float]:
+def _determined(halves: tuple[FloatArray, FloatArray], model: Model) -> tuple[FloatArray, float]:
     """Errors of the parameters without a prior, and the condition number of their Hessian, the
     others being free.
 

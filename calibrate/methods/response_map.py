@@ -8,7 +8,7 @@ With the residual r = x - z (x/z - 1 where z is positive by nature),
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np

@@ -75,7 +75,9 @@ class SmoothShares:
 
     def shares(self, simulated: Weighted) -> FloatArray:
         """Shares of the weight (k,)."""
-        return np.asarray(self._counts(simulated.values, simulated.w) @ self.smear / simulated.w.sum())
+        return np.asarray(
+            self._counts(simulated.values, simulated.w) @ self.smear / simulated.w.sum()
+        )
 
     def spread(self, simulated: Weighted) -> FloatArray:
         """Covariance of the shares (k, k); rows of one event fluctuate together."""

@@ -30,7 +30,7 @@ from calibrate.records.closure import (
     fit_state,
 )
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
-from calibrate.records.transport import TransportCurve, TransportHistogram
+from calibrate.records.transport import SpectrumShift, TransportCurve, TransportHistogram
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "ResponseHistogram",
     "SlicedClosure",
     "SpectrumHistogram",
+    "SpectrumShift",
     "Table",
     "TailHistogram",
     "TrainingCurve",
@@ -255,6 +256,7 @@ Record = (
     | TrainingCurve
     | TransportHistogram
     | TransportCurve
+    | SpectrumShift
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}

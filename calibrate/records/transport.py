@@ -75,3 +75,21 @@ class TransportCurve:
     transported: FloatArray
     exact: FloatArray
     uses_truth: bool
+
+
+@dataclass(frozen=True)
+class SpectrumShift:
+    """What variations of the training simulation's spectrum do on one test: the largest shifts of
+    mean, standard deviation and half 16-84 % interval (`width`) of x', and between which densities
+    (n_b,) the map and its variations lie."""
+
+    method: str
+    test: str
+    name: str
+    unit: str
+    mean: float
+    std: float
+    width: float
+    edges: FloatArray
+    low: FloatArray
+    high: FloatArray

@@ -17,6 +17,7 @@ from calibrate.records import (
     ClosureCurve,
     FitSummary,
     Outcome,
+    SpectrumShift,
     TransportHistogram,
 )
 from calibrate.report import transport_verdict, verdict
@@ -47,10 +48,12 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
     ("point_resolution", "coverage_95", "coverage of ±1.96 Σ (ideal: 0.95)"),
     ("transport", "mean", "mean"),
+    ("transport", "mean_spectrum", "shift of the mean by a varied spectrum"),
     ("transport", "data_mean", "mean of data"),
     ("transport", "std", "standard deviation"),
     ("transport", "data_std", "standard deviation of data"),
     ("transport", "iqr", "half 16-84 % interval"),
+    ("transport", "iqr_spectrum", "shift of this interval by a varied spectrum"),
     ("transport", "data_iqr", "half 16-84 % interval of data"),
     ("transport", "chi2_per_bin", "χ² against data, per degree of freedom"),
     ("transport", "ks", "largest difference of the distribution functions"),
@@ -69,12 +72,14 @@ FIT_METRICS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The sentence on one method, with its state as a mark for colour and as a symbol."""
+    """The sentence on one method, with its state as a mark for colour and as a symbol; what the
+    result stands and falls with, if anything."""
 
     method: str
     sentence: str
     mark: str
     symbol: str
+    assumption: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,10 @@ def _verdict(method: str, outcome: Outcome) -> Verdict:
     tests = [r for r in outcome.records if isinstance(r, TransportHistogram) and r.method == method]
     if tests:
         state = transport_verdict.overall(tests)
-        return Verdict(method, transport_verdict.sentence(tests), MARKS[state], SYMBOLS[state])
+        said = transport_verdict.sentence(tests)
+        shifts = [r for r in outcome.records if isinstance(r, SpectrumShift) and r.method == method]
+        stands = transport_verdict.stands_on(outcome.summaries[method].assumption, tests, shifts)
+        return Verdict(method, said, MARKS[state], SYMBOLS[state], stands)
     curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
     state = verdict.overall(curves)
     return Verdict(method, verdict.sentence(curves), MARKS[state], SYMBOLS[state])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calibrate.records import CANNOT_TELL, CLOSES, FAILS, TransportHistogram
+from calibrate.records import CANNOT_TELL, CLOSES, FAILS, SpectrumShift, TransportHistogram
 from calibrate.report.rounding import formatted
 
 SMALLEST = 1e-4
@@ -30,6 +30,29 @@ def sentence(tests: Sequence[TransportHistogram]) -> str:
     ordered = [each for state in (FAILS, CANNOT_TELL, CLOSES)
                for each in tests if each.state == state]  # fmt: skip
     return f"{tests[0].method} {opening}: {'; '.join(map(_clause, ordered))}."
+
+
+def stands_on(
+    assumption: str, tests: Sequence[TransportHistogram], shifts: Sequence[SpectrumShift]
+) -> str:
+    """What the result stands and falls with, and what a varied spectrum would do to it."""
+    if not assumption:
+        return ""
+    widths = {test.test: test.data_width for test in tests}
+    moved = [
+        f"{shift.test}: mean ±{formatted(float(f'{shift.mean:.2g}'))}{_of(shift.unit)}, width "
+        f"±{100 * shift.width / widths[shift.test]:.2g} %"
+        for shift in shifts
+        if shift.test in widths
+    ]
+    varied = f" A varied spectrum shifts, beside the statistical errors: {'; '.join(moved)}."
+    return f"{shifts[0].method if shifts else tests[0].method} is {assumption}." + (
+        varied if moved else ""
+    )
+
+
+def _of(unit: str) -> str:
+    return f" {unit}" if unit else ""
 
 
 def _clause(test: TransportHistogram) -> str:
