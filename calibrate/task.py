@@ -95,7 +95,8 @@ class TransportTask:
 
     `controls` are further training pairs: control regions of the same feature with other spectra,
     or the objects (jets) that its events are made of. `closed_forms` holds, by the name of a test,
-    the monotone map x (n,) → x' (n,) that is right for its spectrum, where it is known. `files` maps the sources to their sha256.
+    the monotone map x (n,) → x' (n,) that is right for its spectrum, where it is known. `files`
+    maps the sources to their sha256.
     Raises ConfigurationError without `nominal`, DataError for less than 100 usable events.
     """
 

@@ -25,7 +25,7 @@ from calibrate.sample import FloatArray, Sample
 from calibrate.statistics import weighted_quantile
 
 STEP = 0.1
-EVALUATIONS = 50
+EVALUATIONS, TOLERANCE = 100, 1e-5
 ROUNDS = 2
 """Fits, each with the covariance of the shares at the end of the one before."""
 CORE = 2.5
@@ -96,11 +96,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Solution:
-    """The fitted map, its χ² and degrees of freedom, the errors (p,) of the parameters without a
+    """The fitted map, its parameters and the whitening of each comparison; χ² and degrees of
+    freedom, the errors (p,) of the parameters without a
     prior, the condition number of their Hessian and the number of evaluations."""
 
     found: ResponseMap
     theta: FloatArray
+    whitenings: list[FloatArray]
     chi2: float
     ndf: int
     errors: FloatArray
@@ -117,28 +119,46 @@ def solve(model: Model, comparisons: Sequence[Comparison]) -> Solution:
     theta, evaluations = np.zeros(model.size), 0
     for _ in range(ROUNDS):
         whitenings = [each.whitening(model.map_of(theta)) for each in comparisons]
-
-        def residuals(theta: FloatArray, whitenings: list[FloatArray] = whitenings) -> FloatArray:
-            found = model.map_of(theta)
-            parts = [w @ c.difference(found) for w, c in zip(whitenings, comparisons, strict=True)]
-            return np.concatenate([*parts, theta[model.core :]])
-
-        def jacobian(theta: FloatArray, residuals: Function = residuals) -> FloatArray:
-            return _central(residuals, theta)
-
-        fitted = scipy.optimize.least_squares(
-            residuals, theta, jac=jacobian, x_scale=1.0, max_nfev=EVALUATIONS, xtol=1e-6
-        )
-        if not fitted.success:
-            raise FitError(f"the fit of the response did not converge: {fitted.message}")
+        fitted = _minimum(model, comparisons, whitenings, theta)
         theta, evaluations = fitted.x, evaluations + int(fitted.nfev)
     halves = _halves(model, comparisons, whitenings, theta)
     errors, condition = _determined(halves, model)
     ndf = sum(len(w) for w in whitenings) - model.core
     found = model.map_of(theta)
+    chi2 = 2 * float(fitted.cost)
     return Solution(
-        found, theta, 2 * float(fitted.cost), ndf, errors, condition, evaluations, model.width
+        found, theta, whitenings, chi2, ndf, errors, condition, evaluations, model.width
     )
+
+
+def solve_again(model: Model, comparisons: Sequence[Comparison], near: Solution) -> ResponseMap:
+    """The map of slightly other samples, from the solution nearby and with its covariances."""
+    return model.map_of(_minimum(model, comparisons, near.whitenings, near.theta).x)
+
+
+def _minimum(
+    model: Model,
+    comparisons: Sequence[Comparison],
+    whitenings: Sequence[FloatArray],
+    start: FloatArray,
+) -> scipy.optimize.OptimizeResult:
+    def residuals(theta: FloatArray) -> FloatArray:
+        found = model.map_of(theta)
+        parts = [w @ c.difference(found) for w, c in zip(whitenings, comparisons, strict=True)]
+        return np.concatenate([*parts, theta[model.core :]])
+
+    fitted = scipy.optimize.least_squares(
+        residuals,
+        start,
+        jac=lambda theta: _central(residuals, theta),
+        x_scale=1.0,
+        max_nfev=EVALUATIONS,
+        xtol=TOLERANCE,
+        ftol=TOLERANCE,
+    )
+    if not fitted.success:
+        raise FitError(f"the fit of the response did not converge: {fitted.message}")
+    return fitted
 
 
 Function = Callable[[FloatArray], FloatArray]
@@ -174,27 +194,34 @@ def _halves(
 
 
 def _determined(halves: tuple[FloatArray, FloatArray], model: Model) -> tuple[FloatArray, float]:
-    """Errors of the parameters without a prior, and the condition number of their Hessian, the
-    others being free.
+    """Errors of the parameters without a prior, and the condition number of their Hessian at fixed
+    shape.
 
-    Raises FitError if a direction is not determined.
+    Raises FitError if a direction is not determined, at fixed shape or with a free one.
     """
-    first, second = halves
-    product = first.T @ second
-    with_prior = np.diag((np.arange(model.size) >= model.core).astype(np.float64))
-    hessian = (product + product.T) / 2 + with_prior
-    core, rest = slice(None, model.core), slice(model.core, None)
-    noisy = (first + second).T @ (first + second) / 4 + with_prior  # positive definite, for ratios
-    follows = -np.linalg.solve(noisy[rest, rest], noisy[rest, core])
-    ways = np.vstack([np.eye(model.core), follows])
-    profiled = ways.T @ hessian @ ways
-    values, axes = np.linalg.eigh(profiled)
-    flattest = ways @ axes[:, 0]
+    first, second = (each[:, : model.core] for each in halves)
+    hessian = (first.T @ second + second.T @ first) / 2
+    values, axes = np.linalg.eigh(hessian)
+    flattest = axes[:, 0]
     least = values[0] - SURE * _noise(first @ flattest, second @ flattest)
     if least < FLAT**-2:
-        raise FitError(_flat(axes[:, 0], least, model))
-    errors = np.sqrt(np.diag(np.linalg.inv(profiled)))
+        raise FitError(_flat(flattest, least, model))
+    errors = np.sqrt(np.diag(np.linalg.inv(hessian))) * _inflation(halves, model)
+    worst = int(np.argmax(errors))
+    if errors[worst] > FLAT:
+        raise FitError(_flat(np.eye(model.core)[worst], float(errors[worst]) ** -2, model))
     return np.asarray(errors), float(values[-1] / values[0])
+
+
+def _inflation(halves: tuple[FloatArray, FloatArray], model: Model) -> FloatArray:
+    """By which factor (p,) a free shape enlarges the errors. From JᵀJ, which is positive definite;
+    the noise in it hardly changes a ratio."""
+    jacobian = (halves[0] + halves[1]) / 2
+    with_prior = np.diag((np.arange(model.size) >= model.core).astype(np.float64))
+    whole = np.linalg.inv(jacobian.T @ jacobian + with_prior)
+    core = jacobian[:, : model.core]
+    fixed = np.linalg.inv(core.T @ core)
+    return np.asarray(np.sqrt(np.diag(whole)[: model.core] / np.diag(fixed)))
 
 
 def _noise(one: FloatArray, other: FloatArray) -> float:

@@ -24,8 +24,15 @@ import numpy as np
 from calibrate.checks import choice, count, positive_integer, positive_number, texts
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, MisfitError
-from calibrate.methods.anchors import ANCHORS, BALANCE, SPECTRUM, comparisons, regions
-from calibrate.methods.response_fit import Model, Solution, solve
+from calibrate.methods.anchors import (
+    ANCHORS,
+    BALANCE,
+    SPECTRUM,
+    Comparison,
+    comparisons,
+    regions,
+)
+from calibrate.methods.response_fit import Model, Solution, solve, solve_again
 from calibrate.methods.response_map import ResponseMap
 from calibrate.methods.spectrum_variations import varied
 from calibrate.records import FitSummary
@@ -80,9 +87,9 @@ class ResponseTransport:
         """
         start = time.perf_counter()
         self._require_anchor(task)
-        nominal = self._solved(task)
+        nominal = solve(*self._problem(task))
         variations = {
-            name: self._solved(other).found
+            name: solve_again(*self._problem(other), nominal)
             for name, other in varied(task, self.spectrum_variation).items()
         }
         summary = FitSummary(
@@ -94,16 +101,12 @@ class ResponseTransport:
         )
         return replace(nominal.found, variations=variations, summary=summary)
 
-    def _solved(self, task: TransportTask) -> Solution:
-        anchors, degree = self.anchors, self.z_dependence
-        slices = degree + 2 if degree else 1
-        compared = comparisons(task, anchors, slices)
-        spectra = concatenate([
-            replace(pair.simulation, spectators={}) for pair in regions(task)
-        ])  # fmt: skip
-        free = SPECTRUM in anchors
+    def _problem(self, task: TransportTask) -> tuple[Model, list[Comparison]]:
+        degree, pairs = self.z_dependence, regions(task)
+        spectra = concatenate([replace(pair.simulation, spectators={}) for pair in pairs])
+        free = SPECTRUM in self.anchors
         model = Model.of(task.train.simulation, spectra, self.pieces, degree, free)
-        return solve(model, compared)
+        return model, comparisons(task, self.anchors, degree + 2 if degree else 1)
 
     def _require_anchor(self, task: TransportTask) -> None:
         if not self.anchors:

@@ -38,7 +38,8 @@ class Weighted:
         groups = sample.groups
         if groups.single:
             return cls(values, sample.w, sample.w)
-        return cls(values, sample.w, np.bincount(groups.row, weights=sample.w)[groups.row])
+        event = np.bincount(groups.row, weights=sample.w).astype(np.float64)
+        return cls(values, sample.w, event[groups.row])
 
     def taken(self, index: BoolArray) -> Weighted:
         """The selected rows."""

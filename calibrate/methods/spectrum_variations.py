@@ -1,9 +1,9 @@
 """The training task with the simulation's spectrum tilted both ways.
 
-w' = w·exp(±t·u), u the standardised log z (z where it may be negative) of the training spectrum. The
-default size, 5 % per standard deviation, is that of a spectrum known to a few per cent over its bulk;
-what is right depends on the control sample (scale and parton-density variations of a generator).
-All control regions are tilted together, with the same u; objects of one event by their mean.
+w' = w·exp(±t·u), u the standardised log z (z where it may be negative) of the training spectrum.
+The default size, 5 % per standard deviation, is that of a spectrum known to a few per cent over its
+bulk; what is right depends on the control sample (scale and parton-density variations). All control
+regions are tilted together, with the same u; objects of one event by their mean.
 """
 
 from __future__ import annotations
