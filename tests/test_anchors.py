@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from calibrate.context import Context
 from calibrate.data.dijet import Dijet
 from calibrate.data.gaussian import Gaussian
 from calibrate.errors import ConfigurationError, FitError, MisfitError
+from calibrate.loading import load
 from calibrate.methods.anchors import BALANCE, SPECTRUM, comparisons, regions
 from calibrate.methods.response_fit import Model, solve
 from calibrate.methods.response_map import ResponseMap
 from calibrate.methods.response_transport import ResponseTransport
 from calibrate.sample import Column, FloatArray, Sample, without_truth
+from calibrate.storage import save_state
 from calibrate.task import Pair, TransportTask
 
 X, Z = (Column("x"),), (Column("z"),)
@@ -87,6 +90,14 @@ def test_two_regions_suffice_for_a_line():
     offset, scale = at(found, np.array([1.5]))
     assert offset[0] == pytest.approx(0.35, abs=0.05)
     assert scale[0] == pytest.approx(1.5 * np.exp(0.15), rel=0.03)
+
+
+def test_a_stored_dependence_is_the_same(tmp_path: Path):
+    task = several()
+    found = fitted(task, z_dependence=1, pieces=3)
+    save_state(tmp_path / "fitted.h5", found.kind, found.state())
+    s = task.train.simulation
+    np.testing.assert_array_equal(found.transport(s.x, s.z), load(tmp_path).transport(s.x, s.z))
 
 
 def test_one_map_for_all_regions_does_not_describe_a_dependence():

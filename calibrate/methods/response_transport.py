@@ -140,8 +140,9 @@ class ResponseTransport:
             else "by one map of the residual for all z"
         )
         without = "" if SPECTRUM in self.anchors else "; the offset remains the simulation's"
+        anchors = "anchor" if len(self.anchors) == 1 else "anchors"
         return (
-            f"universal under the anchor {named}: {said}, and the responses differ {over}{without}"
+            f"universal under the {anchors} {named}: {said}; the responses differ {over}{without}"
         )
 
     def _notes(self, solution: Solution) -> tuple[str, ...]:
