@@ -18,6 +18,7 @@ from calibrate.context import Context
 from calibrate.data.dijet import Dijet
 from calibrate.data.gaussian import Gaussian
 from calibrate.errors import ConfigurationError, DataError, MisfitError
+from calibrate.estimate import TransportMap
 from calibrate.evaluators.closure import Closure
 from calibrate.evaluators.transport import Transport
 from calibrate.figures import figures_for
