@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -46,11 +46,10 @@ class Comparison:
         """Simulated shares less those of data (k,)."""
         return np.asarray(self.shares.shares(self.simulated(found)[0]) - self.shares.wanted)
 
-    def halves(self, found: ResponseMap) -> tuple[FloatArray, FloatArray]:
-        """Shares of two independent halves of the simulation, each (k,)."""
+    def halves(self, found: ResponseMap) -> FloatArray:
+        """Shares of two independent halves of the simulation (2, k)."""
         values, half = self.simulated(found)
-        first, second = (self.shares.shares(values.taken(part)) for part in (half, ~half))
-        return first, second
+        return np.stack([self.shares.shares(values.taken(part)) for part in (half, ~half)])
 
 
 def residual(sample: Sample) -> FloatArray:
@@ -127,11 +126,16 @@ def balance(pair: Pair, slices: int) -> Iterator[Comparison]:
     part = np.searchsorted(bounds, mean)
     width = BALANCE_SMOOTHING * half_width(pair.simulation) * (0.5**0.5 if ratio else 2**0.5)
 
-    def simulated(index: int, found: ResponseMap) -> tuple[Weighted, BoolArray]:
+    @lru_cache(maxsize=1)
+    def moved(found: ResponseMap) -> tuple[FloatArray, IntArray]:
         values, mean = _asymmetry(
             found.moved(one.x[:, 0], one.z[:, 0]), found.moved(other.x[:, 0], other.z[:, 0]), ratio
         )
-        kept = np.searchsorted(bounds, mean) == index
+        return values, np.searchsorted(bounds, mean)
+
+    def simulated(index: int, found: ResponseMap) -> tuple[Weighted, BoolArray]:
+        values, place = moved(found)
+        kept = place == index
         return Weighted(values[kept], one.w[kept], one.w[kept]), half[kept]
 
     for index in range(slices):

@@ -179,18 +179,13 @@ def _halves(
 ) -> tuple[FloatArray, FloatArray]:
     """Derivatives of the whitened shares (m, p), from two halves of the simulation."""
 
-    def half(number: int) -> FloatArray:
-        return _central(
-            lambda theta: np.concatenate(
-                [
-                    whitening @ comparison.halves(model.map_of(theta))[number]
-                    for comparison, whitening in zip(comparisons, whitenings, strict=True)
-                ]
-            ),
-            theta,
-        )
+    def both(theta: FloatArray) -> FloatArray:
+        found = model.map_of(theta)
+        parts = [c.halves(found) @ w.T for w, c in zip(whitenings, comparisons, strict=True)]
+        return np.concatenate(parts, axis=1).reshape(-1)
 
-    return half(0), half(1)
+    first, second = np.split(_central(both, theta), 2)
+    return first, second
 
 
 def _determined(halves: tuple[FloatArray, FloatArray], model: Model) -> tuple[FloatArray, float]:

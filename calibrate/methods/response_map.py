@@ -55,7 +55,7 @@ class Dependence:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ResponseMap:
     """x' of x at truth z; φ has `slopes` (k,) between the rising `breaks` (k - 1,) of r.
 
@@ -90,6 +90,8 @@ class ResponseMap:
 
     def shape(self, r: FloatArray) -> FloatArray:
         """φ(r), of any shape."""
+        if not self.breaks.size:
+            return np.asarray(self.slopes[0] * r)
         jumps = (self.slopes[:-1] - self.slopes[1:]) * self.breaks
         intercepts = np.append(0.0, np.cumsum(jumps))
         at_zero = intercepts[np.searchsorted(self.breaks, 0.0)]
