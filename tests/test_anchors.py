@@ -11,7 +11,7 @@ import pytest
 from calibrate.context import Context
 from calibrate.data.dijet import Dijet
 from calibrate.data.gaussian import Gaussian
-from calibrate.errors import ConfigurationError, FitError, MisfitError
+from calibrate.errors import ConfigurationError, DataError, FitError, MisfitError
 from calibrate.loading import load
 from calibrate.methods.anchors import BALANCE, SPECTRUM, comparisons, regions
 from calibrate.methods.response_fit import Model, solve
@@ -204,6 +204,14 @@ def test_dijets_balance(target: str):
     assert found.slopes[0] == pytest.approx(1.5, rel=0.05)
     assert found.offset == pytest.approx(-0.027, abs=0.006)
     assert spectrum.slopes[0] == pytest.approx(found.slopes[0], rel=0.15)
+
+
+def test_simulation_and_data_apart_are_refused():
+    task = Gaussian(n=500).transport(Context())
+    data = task.train.data
+    far = Pair(task.train.simulation, replace(data, x=data.x + 1000))
+    with pytest.raises(DataError, match="do not overlap in x: simulation lies in .* check units"):
+        fitted(replace(task, train=far))
 
 
 def test_the_anchors_are_named():

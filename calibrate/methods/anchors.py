@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from calibrate.errors import MisfitError
+from calibrate.errors import DataError, MisfitError
 from calibrate.methods.response_map import ResponseMap
 from calibrate.methods.smooth_shares import SmoothShares, Weighted
 from calibrate.sample import BoolArray, FloatArray, IntArray, Sample
@@ -32,8 +32,8 @@ most of what its details seem to tell is noise; the asymmetry is as narrow as th
 
 @dataclass(frozen=True)
 class Comparison:
-    """One distribution of data, and its simulated values under a map; `half` (n,) halves the
-    simulated events."""
+    """One distribution of data, and its simulated values under a map, with a mark of those events
+    that belong to the first half of the simulation."""
 
     shares: SmoothShares
     simulated: Callable[[ResponseMap], tuple[Weighted, BoolArray]]
@@ -102,7 +102,11 @@ def comparisons(task: TransportTask, anchor: tuple[str, ...], slices: int) -> li
 
 
 def spectrum(pair: Pair) -> Comparison:
-    """x' against data's x; in log x where the response is a ratio."""
+    """x' against data's x; in log x where the response is a ratio.
+
+    Raises DataError for simulation and data that do not overlap.
+    """
+    _require_overlap(pair)
     simulation, logarithmic = pair.simulation, relative(pair.simulation)
     x, z, half = simulation.x[:, 0], simulation.z[:, 0], simulation.groups.row % 2 == 0
     data = Weighted.of(_coordinate(pair.data.x[:, 0], logarithmic), pair.data)
@@ -142,6 +146,18 @@ def balance(pair: Pair, slices: int) -> Iterator[Comparison]:
         values, w = measured[part == index], first.w[part == index]
         shares = SmoothShares.of(Weighted(values, w, w), width, folded=True)
         yield Comparison(shares, partial(simulated, index))
+
+
+def _require_overlap(pair: Pair) -> None:
+    (a, b), (c, d) = (
+        (float(x.min()), float(x.max()))
+        for x in (s.x[s.w != 0, 0] for s in (pair.simulation, pair.data))
+    )
+    if b < c or d < a:
+        raise DataError(
+            f"simulation and data do not overlap in {pair.data.x_columns[0].label}: simulation "
+            f"lies in {a:.6g} to {b:.6g}, data in {c:.6g} to {d:.6g}; check units and selection"
+        )
 
 
 def _asymmetry(x: FloatArray, y: FloatArray, ratio: bool) -> tuple[FloatArray, FloatArray]:

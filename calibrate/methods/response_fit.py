@@ -51,9 +51,8 @@ class Model:
         """Starting from the untouched simulation; `spectra` holds the z of all training pairs."""
         width = half_width(simulation)
         middle = float(weighted_quantile(residual(simulation), simulation.w, [0.5])[0])
-        breaks = middle + CORE * width * np.linspace(-1, 1, pieces + 1)[1:-1]
-        if pieces > 2:
-            breaks = middle + CORE * width * np.linspace(-1, 1, pieces - 1)
+        places = np.linspace(-1, 1, pieces - 1) if pieces > 2 else np.zeros(pieces - 1)
+        breaks = middle + CORE * width * places
         dependence = Dependence.over(spectra, degree) if degree else None
         identity = ResponseMap(
             Domain.of(simulation), 0.0, np.ones(pieces), breaks, relative(simulation), dependence
@@ -97,8 +96,8 @@ class Model:
 @dataclass(frozen=True)
 class Solution:
     """The fitted map, its parameters and the whitening of each comparison; χ² and degrees of
-    freedom, the errors (p,) of the parameters without a
-    prior, the condition number of their Hessian and the number of evaluations."""
+    freedom; the errors (p,) of the parameters without a prior, the condition number of their
+    Hessian; the number of evaluations, and the width of the simulated response."""
 
     found: ResponseMap
     theta: FloatArray

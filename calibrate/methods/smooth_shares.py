@@ -20,6 +20,7 @@ BINS = 40
 CELLS = 2000
 REACH = 6.0
 """Widths of the smoothing beyond the outermost bounds, where bins are saturated."""
+SMALLEST = float(np.finfo(np.float64).tiny)
 NEGLIGIBLE = 1e-3
 """Share of the largest eigenvalue below which the covariance has no direction of its own."""
 
@@ -75,14 +76,13 @@ class SmoothShares:
         return cls(low, grid[1] - grid[0], smear, wanted, covariance)
 
     def shares(self, simulated: Weighted) -> FloatArray:
-        """Shares of the weight (k,)."""
-        return np.asarray(
-            self._counts(simulated.values, simulated.w) @ self.smear / simulated.w.sum()
-        )
+        """Shares of the weight (k,); zeros if there is none."""
+        counts = self._counts(simulated.values, simulated.w)
+        return np.asarray(counts @ self.smear / max(simulated.w.sum(), SMALLEST))
 
     def spread(self, simulated: Weighted) -> FloatArray:
         """Covariance of the shares (k, k); rows of one event fluctuate together."""
-        total = simulated.w.sum()
+        total = max(simulated.w.sum(), SMALLEST)
         shares = self.shares(simulated)
         squares = self._counts(simulated.values, simulated.w / total * simulated.event / total)
         mixed = np.outer(squares @ self.smear, shares)
