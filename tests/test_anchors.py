@@ -210,7 +210,7 @@ def test_simulation_and_data_apart_are_refused():
     task = Gaussian(n=500).transport(Context())
     data = task.train.data
     far = Pair(task.train.simulation, replace(data, x=data.x + 1000))
-    with pytest.raises(DataError, match="do not overlap in x: simulation lies in .* check units"):
+    with pytest.raises(DataError, match=r"do not overlap in x: simulation lies in .* check units"):
         fitted(replace(task, train=far))
 
 
