@@ -12,7 +12,7 @@ from calibrate.checks import positive_integer, positive_number, texts
 from calibrate.context import Context
 from calibrate.data.delphes_files import FoundDijets, joined, read_dijets
 from calibrate.data.dijet_events import DijetEvents, DijetRegression
-from calibrate.data.sources import found_files
+from calibrate.data.sources import found_files, refuse_repeated
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.provenance import sha256
 from calibrate.sample import MINIMUM_EVENTS, FloatArray
@@ -141,7 +141,7 @@ class DelphesDijet:
     def _bins(self, context: Context) -> list[PtHatBin]:
         patterns = texts("data.path", self.path)
         found = found_files("data.path", patterns)
-        _refuse_repeated([path for files in found for path in files])
+        refuse_repeated([path for files in found for path in files])
         given = self._cross_sections()
         sections = [None] * len(patterns) if given is None else given
         bins = []
@@ -192,15 +192,6 @@ def _refuse_mixed_weights(files: Sequence[Path]) -> None:
             f"event weights are known of {known.name}, not of {unknown[0].name}: give "
             "data.cross_section, one number [mb] for each of data.path"
         )
-
-
-def _refuse_repeated(files: Sequence[Path]) -> None:
-    resolved = [path.resolve() for path in files]
-    for i, path in enumerate(resolved):
-        if path in resolved[:i]:
-            raise ConfigurationError(
-                f"data.path names {files[i]} twice: its events would train and test"
-            )
 
 
 def _refuse_few(dijets: FoundDijets) -> None:

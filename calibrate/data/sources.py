@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibrate.context import Context
-from calibrate.errors import DataError
+from calibrate.errors import ConfigurationError, DataError
 from calibrate.expressions import Expression, columns_of
-from calibrate.sample import BoolArray, FloatArray, IntArray
-from calibrate.tables import Chunk, Frame, Table, open_table
+from calibrate.sample import MINIMUM_EVENTS, BoolArray, IntArray
+from calibrate.tables import Chunk, Frame, open_table
 
 CHUNK = 200_000
 """Entries read at a time."""
+MISSING = ("refuse", "drop")
+"""What is done with rows that are not finite."""
 
 Columns = dict[str, NDArray[Any]]
+
+
+class Rows(Protocol):
+    """What is read of a table, or of a view of one."""
+
+    path: Path
+    skipped: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        ...
+
+    def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
+        """The given columns in chunks of at most `rows` entries."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -89,8 +107,14 @@ def found_files(option: str, patterns: Sequence[str]) -> list[list[Path]]:
     return found
 
 
-def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
-    """Read the expressions from all files, in order.
+def load(
+    files: Sequence[Path],
+    source: Source,
+    context: Context,
+    opened: Callable[[Path], Rows] | None = None,
+) -> Loaded:
+    """Read the expressions from all files, in order; `opened` gives another view of a file than
+    its table.
 
     Raises DataError for files that cannot be read, columns that are missing in one of them, and
     a selection that leaves nothing.
@@ -99,7 +123,8 @@ def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
     with context.progress.track("reading", len(files)) as advance:
         for number, path in enumerate(files):
             if source.limit is None or pile.entries < source.limit:
-                _read_file(number, open_table(path, source.tree, source.names), source, pile)
+                table = opened(path) if opened else open_table(path, source.tree, source.names)
+                _read_file(number, table, source, pile)
             advance(1)
     loaded = pile.loaded()
     if not loaded.file.size:
@@ -116,7 +141,7 @@ def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
     return loaded
 
 
-def _read_file(number: int, table: Table, source: Source, pile: _Pile) -> None:
+def _read_file(number: int, table: Rows, source: Source, pile: _Pile) -> None:
     parsed = {text: _parsed(text, table) for text in source.expressions}
     select = None if source.select is None else _parsed(source.select, table)
     needed = [*parsed.values(), *([] if select is None else [select])]
@@ -132,7 +157,7 @@ def _read_file(number: int, table: Table, source: Source, pile: _Pile) -> None:
 
 
 def _frames(
-    table: Table, columns: Sequence[str], limit: int | None, pile: _Pile
+    table: Rows, columns: Sequence[str], limit: int | None, pile: _Pile
 ) -> Iterator[Frame]:
     rows = CHUNK if limit is None else min(CHUNK, limit)
     for chunk in table.chunks(columns, rows):
@@ -144,7 +169,7 @@ def _frames(
             return
 
 
-def _frame(chunk: Chunk, table: Table) -> Frame:
+def _frame(chunk: Chunk, table: Rows) -> Frame:
     try:
         return Frame.of(chunk)
     except DataError as error:
@@ -158,7 +183,7 @@ def _first(frame: Frame, first: int, entries: int) -> Frame:
     return Frame({k: v[kept] for k, v in frame.columns.items()}, frame.entry[kept], counts)
 
 
-def _parsed(text: str, table: Table) -> Expression:
+def _parsed(text: str, table: Rows) -> Expression:
     try:
         return Expression.parse(text, table.names)
     except DataError as error:
@@ -175,6 +200,40 @@ def _true(select: Expression, frame: Frame) -> BoolArray:
     return found
 
 
-def finite_rows(columns: Mapping[str, FloatArray]) -> BoolArray:
-    """Which rows are finite in every column."""
-    return np.asarray(np.all([np.isfinite(values) for values in columns.values()], axis=0))
+def finite(loaded: Loaded, missing: str) -> tuple[Loaded, list[str]]:
+    """The rows that are finite in every column, and a note on the others.
+
+    Raises DataError where there are others and `missing` is `refuse`, or where nothing is left.
+    """
+    broken = {key: ~np.isfinite(values) for key, values in loaded.columns.items()}
+    rows = np.any(list(broken.values()), axis=0)
+    number = int(np.count_nonzero(rows))
+    if not number:
+        return loaded, []
+    listed = ", ".join(f"{k}: {np.count_nonzero(v)}" for k, v in broken.items() if np.any(v))
+    text = f"{number} of {rows.size} rows are not finite ({listed})"
+    if missing == "refuse":
+        raise DataError(f"{text}: repair them, or leave them out with data.missing=drop")
+    if number == rows.size:
+        raise DataError(f"{text}: nothing is left")
+    return loaded.take(~rows), [f"{text}: left out"]
+
+
+def refuse_few(loaded: Loaded) -> None:
+    """Raise DataError if the rows do not suffice to train and to test."""
+    rows = loaded.file.size
+    if rows < 2 * MINIMUM_EVENTS:
+        raise DataError(
+            f"{rows} usable rows of {loaded.entries} entries read: at least {MINIMUM_EVENTS} are "
+            "needed to train with, and as many to test"
+        )
+
+
+def refuse_repeated(files: Sequence[Path]) -> None:
+    """Raise ConfigurationError if a file is named twice."""
+    resolved = [path.resolve() for path in files]
+    for i, path in enumerate(resolved):
+        if path in resolved[:i]:
+            raise ConfigurationError(
+                f"data.path names {files[i]} twice: its events would train and test"
+            )

@@ -12,13 +12,12 @@ import numpy as np
 
 from calibrate.checks import choice, finite_number, fraction, positive_integer, texts
 from calibrate.context import Context
-from calibrate.data.sources import Loaded, Source, finite_rows, found_files, load
-from calibrate.errors import ConfigurationError, DataError, nearest
+from calibrate.data.sources import MISSING, Loaded, Source, finite, found_files, load, refuse_few
+from calibrate.errors import ConfigurationError, nearest
 from calibrate.provenance import sha256
-from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, IntArray, Sample
+from calibrate.sample import Column, FloatArray, IntArray, Sample
 from calibrate.task import NOMINAL, RegressionTask
 
-MISSING = ("refuse", "drop")
 Names = Sequence[str] | str
 
 
@@ -128,7 +127,7 @@ class Table:
         loaded, notes = self._loaded(files, context)
         others = {name: self._loaded(paths, context) for name, paths in other_files.items()}
         positive, positive_notes = self._positive([loaded, *(each for each, _ in others.values())])
-        _refuse_few(loaded)
+        refuse_few(loaded)
         scales = np.ones(len(patterns)) if self.scale is None else np.asarray(self.scale, float)
         per_file = np.repeat(scales, [len(each) for each in matched])
         random = context.child("data").stream("split")
@@ -192,21 +191,8 @@ class Table:
         notes = []
         if loaded.skipped:
             notes.append(f"{loaded.skipped} lines with missing or surplus fields left out")
-        finite = finite_rows(loaded.columns)
-        broken = int(np.count_nonzero(~finite))
-        if not broken:
-            return loaded, notes
-        per_column = {
-            key: int(np.count_nonzero(~np.isfinite(values)))
-            for key, values in loaded.columns.items()
-        }
-        listed = ", ".join(f"{key}: {count}" for key, count in per_column.items() if count)
-        text = f"{broken} of {finite.size} rows are not finite ({listed})"
-        if self.missing == "refuse":
-            raise DataError(f"{text}: repair them, or leave them out with data.missing=drop")
-        if broken == finite.size:
-            raise DataError(f"{text}: nothing is left")
-        return loaded.take(finite), [*notes, f"{text}: left out"]
+        loaded, on_broken = finite(loaded, self.missing)
+        return loaded, [*notes, *on_broken]
 
     def _positive(self, all_loaded: Sequence[Loaded]) -> tuple[set[str], list[str]]:
         """The columns that are positive by nature."""
@@ -265,12 +251,3 @@ class Table:
 
 def _flat(lists: Any) -> list[Path]:  # noqa: ANN401 - lists of files
     return list(chain.from_iterable(lists))
-
-
-def _refuse_few(loaded: Loaded) -> None:
-    rows = loaded.file.size
-    if rows < 2 * MINIMUM_EVENTS:
-        raise DataError(
-            f"{rows} usable rows of {loaded.entries} entries read: at least {MINIMUM_EVENTS} are "
-            "needed to train with, and as many to test"
-        )
