@@ -25,6 +25,7 @@ PAIR = ("data=gaussian", "method=mse")
 EXAMPLES = {
     "table": {"path": "jets.root", "x": ["jet_pt"], "z": ["gen_pt"]},
     "delphes_dijet": {"path": "delphes.root"},
+    "nanoaod": {"path": "nano.root"},
     "column": {"z": "jet_pt_jec"},
 }
 """Values of the options without a default, for each dataset or method that has some."""

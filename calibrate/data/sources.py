@@ -156,9 +156,7 @@ def _read_file(number: int, table: Rows, source: Source, pile: _Pile) -> None:
     pile.skipped += table.skipped
 
 
-def _frames(
-    table: Rows, columns: Sequence[str], limit: int | None, pile: _Pile
-) -> Iterator[Frame]:
+def _frames(table: Rows, columns: Sequence[str], limit: int | None, pile: _Pile) -> Iterator[Frame]:
     rows = CHUNK if limit is None else min(CHUNK, limit)
     for chunk in table.chunks(columns, rows):
         left = chunk.entries if limit is None else min(limit - pile.entries, chunk.entries)
