@@ -26,6 +26,7 @@ EXAMPLES = {
     "table": {"path": "jets.root", "x": ["jet_pt"], "z": ["gen_pt"]},
     "delphes_dijet": {"path": "delphes.root"},
     "nanoaod": {"path": "nano.root"},
+    "cms_dijet": {"path": "SIM1000.h5"},
     "column": {"z": "jet_pt_jec"},
 }
 """Values of the options without a default, for each dataset or method that has some."""
