@@ -23,9 +23,9 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
     0: CORE,
     1: (
         *("data", "nn", "statistics", "prior", "kinematics", "storage", "device", "seeding"),
-        *("provenance", "coordinates", "pairing", "expressions", "tables"),
+        *("provenance", "coordinates", "pairing", "expressions", "tables", "catalogue"),
     ),
-    2: ("train", "figures"),
+    2: ("train", "figures", "contents"),
     3: ("methods", "evaluators"),
     3.5: ("loading", "stored"),
     4: ("study", "apply", "report"),
@@ -150,6 +150,10 @@ def test_only_tables_import_the_libraries_of_tables():
     assert outside(importers_of(*TABLES), "tables") == set()
 
 
+def test_only_the_catalogue_fetches():
+    assert outside(importers_of("pooch", "requests", "urllib"), "catalogue") == set()
+
+
 def test_a_format_loads_its_own_library_only():
     """`open_table` imports a format's module when it meets such a file."""
     at_once = {
@@ -199,6 +203,7 @@ def test_the_front_door_opens_without_heavy_libraries(code: str):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
     heavy = {"torch", "hydra", "omegaconf", "matplotlib", "mplhep", "scipy", "h5py", "numpy"}
+    heavy |= {"pooch", "requests"}
     assert loaded & (heavy | TABLES) == set()
 
 

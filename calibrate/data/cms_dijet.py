@@ -32,7 +32,7 @@ from calibrate.task import NOMINAL, RegressionTask, TransportTask
 class CmsDijet:
     """Events with two jets of the CMS simulation, each matched to a gen jet, from the files SIM….
 
-    `path` is a file, a glob or a list of them, of one p̂_T set or several; jets are brought together
+    `path` is a file, a glob, a fetched set (`SIM1000`) or a list of them; jets are brought together
     by run, luminosity section and event. Weights [nb] are scaled so that the files given stand for
     their whole set: its sum is known by the names of the files, or given by `weight_sum`, one
     number for each of `path`. Jets have at least the file's `min_quality`, and at most

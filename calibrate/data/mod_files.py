@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.catalogue.cache import fetch_hint
 from calibrate.errors import DataError, nearest
 from calibrate.tables.failures import reading
 
@@ -37,8 +38,10 @@ class ModFile:
     @classmethod
     def of(cls, path: Path) -> ModFile:
         """Raises DataError for a file that is missing, damaged or of another layout."""
-        if not path.is_file():
-            raise DataError(f"no file {path}" if not path.exists() else f"{path} is a folder")
+        if path.is_dir():
+            raise DataError(f"{path} is a folder: name its files, for example {path}/SIM*.h5")
+        if not path.exists():
+            raise DataError(f"no file {path}{fetch_hint(path.name)}")
         with reading(path, KIND), h5py.File(path) as file:
             places: dict[str, tuple[str, int]] = {}
             for name in DATASETS:
@@ -83,6 +86,14 @@ class ModFile:
             part = file[name][rows, start : start + _width(file[name])]
             found |= {label: part[:, self.places[label][1] - start].copy() for label in labels}
         return found
+
+
+def is_mod(path: Path) -> bool:
+    """Whether a file is HDF5 and has one of the tables of jets."""
+    if not h5py.is_hdf5(path):
+        return False
+    with reading(path, KIND), h5py.File(path) as file:
+        return any(name in file for name in DATASETS)
 
 
 def _labels(path: Path, file: h5py.File, name: str) -> list[str]:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.catalogue.cache import fetch_command, fetch_hint, fetched, set_folder
+from calibrate.catalogue.entries import PublicSet, public_sets
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.expressions import Expression, columns_of
@@ -95,16 +97,32 @@ class _Pile:
 
 
 def found_files(option: str, patterns: Sequence[str]) -> list[list[Path]]:
-    """The files of each pattern, in alphabetical order; DataError if one matches nothing."""
+    """The files of each pattern, in alphabetical order; the name of a public set stands for its
+    fetched files. DataError if one matches nothing."""
     found = []
     for pattern in patterns:
+        public = public_sets().get(pattern)
+        if public is not None and not Path(pattern).exists():
+            found.append(_public_files(option, public))
+            continue
         matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
         if not matches and glob.has_magic(pattern) and not Path(pattern).exists():
             raise DataError(
-                f"{option}={pattern} matches no file in {Path.cwd()}: correct the pattern"
+                f"{option}={pattern} matches no file in {Path.cwd()}"
+                f"{fetch_hint(pattern) or ': correct the pattern'}"
             )
         found.append([Path(match) for match in matches] or [Path(pattern)])
     return found
+
+
+def _public_files(option: str, public: PublicSet) -> list[Path]:
+    files = fetched(public)
+    if not files:
+        raise DataError(
+            f"{option}={public.name} is not fetched: {fetch_command(public)} puts it into "
+            f"{set_folder(public)}"
+        )
+    return files
 
 
 def load(
