@@ -24,6 +24,7 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
     1: (
         *("data", "nn", "statistics", "prior", "kinematics", "storage", "device", "seeding"),
         *("provenance", "coordinates", "pairing", "expressions", "tables", "catalogue"),
+        "memory",
     ),
     2: ("train", "figures", "contents"),
     3: ("methods", "evaluators"),

@@ -17,7 +17,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from calibrate.checks import choice
+from calibrate.checks import choice, fraction
 from calibrate.cli.groups import choices, configuration_folder, options
 from calibrate.cli.instances import check_targets, instantiated
 from calibrate.cli.kinds import refuse_misfit, with_evaluators
@@ -42,6 +42,7 @@ class Plan:
     compare_with: tuple[str, ...]
     seed: int
     device: str
+    memory: float | None
     output: str
     figures: bool
     note: str | None
@@ -168,6 +169,8 @@ def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigurationError(f"seed must be an integer ≥ 0, got {seed!r}")
     choice("device", composed.device, DEVICES)
+    if composed.memory is not None:
+        fraction("memory", composed.memory)
     if not isinstance(composed.output, str) or not composed.output:
         raise ConfigurationError(f"output names a folder, got {composed.output!r}")
     if not isinstance(composed.report.figures, bool):
@@ -179,6 +182,7 @@ def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
         compare_with=others,
         seed=seed,
         device=composed.device,
+        memory=composed.memory,
         output=str(composed.output),
         figures=composed.report.figures,
         note=composed.note,

@@ -23,9 +23,13 @@ from calibrate.data.mod_sets import (
 )
 from calibrate.data.sources import found_files, refuse_repeated
 from calibrate.errors import ConfigurationError, DataError
+from calibrate.memory import require_memory
 from calibrate.provenance import sha256
 from calibrate.sample import MINIMUM_EVENTS, Sample, concatenate
 from calibrate.task import NOMINAL, RegressionTask, TransportTask
+
+BYTES = {"mjj": 160, "jet_pt": 600}
+"""Memory per event while the task is made, measured: columns, sample, its parts, resonance."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,12 @@ class CmsDijet:
         cuts = JetCuts(self.min_quality, self.max_abs_eta, self.corrected)
         files = [file for each in sets for file in each.files]
         found = EventColumns(sum(file.jets for file in files) // 2)
+        require_memory(
+            context,
+            found.capacity * BYTES[self.target],
+            f"loading {found.capacity} events of {len(files)} files",
+            "read fewer files: some of a set stand for all of it",
+        )
         with context.progress.track("reading", len(files)) as advance:
             notes = [each.read(cuts, columns, found, advance) for each in sets]
         if found.events < MINIMUM_EVENTS:

@@ -65,6 +65,11 @@ class MatchedJets:
         """The branches, `rho` and `Jet_pt_raw`."""
         return tuple(dict.fromkeys([*self._table.names, *self._own]))
 
+    @property
+    def expected_entries(self) -> int:
+        """The number of events."""
+        return self._table.entries
+
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The columns of the matched jets, and of their events."""
         needed = [branch for name in columns for branch in self._own.get(name, (name,))]

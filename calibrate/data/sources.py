@@ -16,6 +16,7 @@ from calibrate.catalogue.entries import PublicSet, public_sets
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.expressions import Expression, columns_of
+from calibrate.memory import require_memory
 from calibrate.sample import MINIMUM_EVENTS, BoolArray, IntArray
 from calibrate.tables import Chunk, Frame, open_table
 
@@ -23,6 +24,10 @@ CHUNK = 200_000
 """Entries read at a time."""
 MISSING = ("refuse", "drop")
 """What is done with rows that are not finite."""
+
+BYTES = 36
+"""Memory per value while a task is made of the columns, measured: they are there as they are read,
+as one array, as a sample, and as its two parts."""
 
 Columns = dict[str, NDArray[Any]]
 
@@ -36,6 +41,11 @@ class Rows(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """The columns."""
+        ...
+
+    @property
+    def expected_entries(self) -> int:
+        """The number of entries, about."""
         ...
 
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
@@ -88,6 +98,11 @@ class _Pile:
     skipped: int = 0
     jagged: bool = False
 
+    @property
+    def values(self) -> int:
+        """Values collected so far, with the numbers of file and entry of each row."""
+        return (len(self.columns) + 2) * sum(part.size for part in self.entry)
+
     def loaded(self) -> Loaded:
         joined = {key: np.concatenate(parts) for key, parts in self.columns.items() if parts}
         file, entry = (
@@ -134,15 +149,18 @@ def load(
     """Read the expressions from all files, in order; `opened` gives another view of a file than
     its table.
 
-    Raises DataError for files that cannot be read, columns that are missing in one of them, and
-    a selection that leaves nothing.
+    Raises DataError for files that cannot be read, columns that are missing in one of them, a
+    selection that leaves nothing, and, once the first chunk says how much it will be, for more
+    rows than the memory holds.
     """
     pile = _Pile({key: [] for key in source.expressions})
     with context.progress.track("reading", len(files)) as advance:
         for number, path in enumerate(files):
             if source.limit is None or pile.entries < source.limit:
                 table = opened(path) if opened else open_table(path, source.tree, source.names)
-                _read_file(number, table, source, pile)
+                for _ in _read_file(number, table, source, pile):
+                    if len(pile.file) == 1:
+                        _require_memory(table, files, source, pile, context)
             advance(1)
     loaded = pile.loaded()
     if not loaded.file.size:
@@ -159,7 +177,21 @@ def load(
     return loaded
 
 
-def _read_file(number: int, table: Rows, source: Source, pile: _Pile) -> None:
+def _require_memory(
+    table: Rows, files: Sequence[Path], source: Source, pile: _Pile, context: Context
+) -> None:
+    """Extrapolate from the first chunk to the first file, and by their sizes to all files."""
+    density = table.expected_entries / table.path.stat().st_size
+    entries = max(density * sum(path.stat().st_size for path in files if path.is_file()), 1)
+    if source.limit is not None:
+        entries = min(entries, source.limit)
+    needed = BYTES * pile.values * entries / max(pile.entries, 1)
+    advice = "read fewer files or columns, select more tightly, or set data.max_events"
+    require_memory(context, needed, f"loading about {entries:.3g} entries", advice)
+
+
+def _read_file(number: int, table: Rows, source: Source, pile: _Pile) -> Iterator[None]:
+    """Add the rows of a file, pausing after each chunk."""
     parsed = {text: _parsed(text, table) for text in source.expressions}
     select = None if source.select is None else _parsed(source.select, table)
     needed = [*parsed.values(), *([] if select is None else [select])]
@@ -171,6 +203,7 @@ def _read_file(number: int, table: Rows, source: Source, pile: _Pile) -> None:
         pile.file.append(np.full(frame.entry.size, number)[keep])
         pile.entry.append(frame.entry[keep])
         pile.jagged = pile.jagged or frame.counts is not None
+        yield
     pile.skipped += table.skipped
 
 
