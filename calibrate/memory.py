@@ -31,7 +31,7 @@ def require_memory(context: Context, needed: float, what: str, advice: str) -> N
     if needed > context.memory * free:
         raise DataError(
             f"{what} needs about {needed / GIB:.2g} GiB of memory, more than "
-            f"{100 * context.memory:.0f} % of the {free / GIB:.2g} GiB that are free: {advice}, "
+            f"{100 * context.memory:.3g} % of the {free / GIB:.2g} GiB that are free: {advice}, "
             "or do without this check with memory=null"
         )
 

@@ -97,10 +97,16 @@ def handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-@pytest.fixture
-def server(monkeypatch, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path: Path) -> None:
+    """No pauses, a cache of its own, and no proxy between us and our server."""
     monkeypatch.setattr(download, "PAUSE", 0.01)
     monkeypatch.setenv("CALIBRATE_DATA", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
     state = Server({f"{i}.h5": bytes([i + 65]) * (SIZE + i) for i in range(5)})
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(state))
     state.url = f"http://127.0.0.1:{http.server_port}"
@@ -219,6 +225,7 @@ def test_what_is_not_there_is_named_and_the_others_come(server: Server):
     with pytest.raises(FetchError, match=r"2 of 5 files could not be fetched: http.*answers 40"):
         Fetch()(chosen)
     assert [path.name for path in fetched(chosen)] == ["0.h5", "3.h5", "4.h5"]
+    assert len(list(folder().iterdir())) == 3
 
 
 def test_a_server_that_stays_silent_is_given_up(server: Server):
@@ -231,12 +238,6 @@ def test_no_server_is_named():
     file = PublicFile("a.h5", "http://127.0.0.1:9/a.h5", "md5:0")
     with pytest.raises(FetchError, match=r"a\.h5: http://127.* 0 bytes are kept"):
         Fetch()(PublicSet("TOY", "", (file,), "", ""))
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(download, "PAUSE", 0.01)
-    monkeypatch.setenv("CALIBRATE_DATA", str(tmp_path / "cache"))
 
 
 def test_two_commands_do_not_write_one_file(server: Server):

@@ -114,7 +114,7 @@ def test_a_table_is_refused_after_its_first_chunk(tmp_path: Path, monkeypatch):
 
 def test_cms_files_are_refused_before_they_are_read(tmp_path: Path):
     path = write_file(tmp_path / "a.h5", simulated(1000))
-    with pytest.raises(DataError, match="loading 1000 events of 1 files needs about"):
+    with pytest.raises(DataError, match="loading up to 1000 events needs about"):
         CmsDijet(str(path)).masses(Context(memory=1e-9))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from calibrate.catalogue.entries import PublicFile
 from calibrate.errors import FetchError
@@ -177,18 +177,26 @@ def checksum(file: PublicFile, path: Path) -> str:
 
 @contextmanager
 def _alone(part: Path) -> Iterator[None]:
-    """The file, made if it is not there, for this process alone (where the system has locks)."""
+    """The file, made if it is not there, for this process alone (where the system has locks); an
+    empty one does not stay."""
     with part.open("ab") as stream:
+        _lock(stream, part)
         try:
-            import fcntl
-        except ImportError:
             yield
-            return
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FetchError(f"{part} is being fetched by another process: wait for it") from error
-        yield
+        finally:
+            if part.is_file() and not part.stat().st_size:
+                part.unlink()
+
+
+def _lock(stream: IO[bytes], part: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise FetchError(f"{part} is being fetched by another process: wait for it") from error
 
 
 def _reason(error: Exception) -> str:

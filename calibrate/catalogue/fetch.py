@@ -69,9 +69,9 @@ class Fetch:
                     failed.append(error)
                 elif error is not None:
                     raise error
-        finally:
+        finally:  # interrupted: threads end with their next bytes, nobody waits for a silent server
             stop.set()
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
         _raise(failed, len(wanted))
         return [set_folder(chosen) / file.name for file in wanted]
 

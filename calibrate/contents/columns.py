@@ -23,7 +23,7 @@ def tabular(table: Table) -> Contents:
     """Entries, columns, weights; values that are not finite, damaged parts, lines left out."""
     higgsml = set(HIGGSML) <= set(table.names)
     found = Contents("HiggsML (ATLAS 2014), text" if higgsml else f"table ({table.kind})")
-    numeric = [name for name in table.names if _is_numeric(table, name)]
+    numeric = _numeric(table, table.names)
     tallies = scanned(table, numeric, found)
     found.columns(table.names)
     if len(numeric) < len(table.names):
@@ -68,13 +68,14 @@ def flat(values: Values | Jagged) -> Values:
     return values.content if isinstance(values, Jagged) else values
 
 
-def _is_numeric(table: Table, name: str) -> bool:
-    """Whether the beginning of a column can be read as numbers."""
+def _numeric(table: Table, names: Sequence[str]) -> list[str]:
+    """The columns whose beginning can be read as numbers: all at once, or else by halves."""
     try:
-        next(iter(table.chunks([name], 1)), None)
+        next(iter(table.chunks(names, 1)), None)
+        return list(names)
     except DataError:
-        return False
-    return True
+        half = len(names) // 2
+        return [n for part in (names[:half], names[half:]) if half for n in _numeric(table, part)]
 
 
 def _higgsml(table: Table, found: Contents) -> None:

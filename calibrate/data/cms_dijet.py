@@ -145,7 +145,7 @@ class CmsDijet:
         require_memory(
             context,
             found.capacity * BYTES[self.target],
-            f"loading {found.capacity} events of {len(files)} files",
+            f"loading up to {found.capacity} events",
             "read fewer files: some of a set stand for all of it",
         )
         with context.progress.track("reading", len(files)) as advance:
