@@ -226,3 +226,12 @@ class CheckingEvaluator(Protocol):
     def check(self, task: Any) -> None:  # noqa: ANN401 - a task of its kind
         """Raise ConfigurationError or DataError if the task cannot be evaluated."""
         ...
+
+
+@runtime_checkable
+class CheckingDataset(Protocol):
+    """A dataset whose options may do for one kind of task and not for another."""
+
+    def check(self, kind: str) -> None:
+        """Raise ConfigurationError if an option that this kind of task needs is not given."""
+        ...

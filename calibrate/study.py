@@ -13,6 +13,7 @@ from calibrate.context import Context, Silent
 from calibrate.errors import ConfigurationError, MisfitError
 from calibrate.estimate import (
     Calibration,
+    CheckingDataset,
     CheckingEvaluator,
     Evaluator,
     Fitted,
@@ -37,7 +38,8 @@ class Study:
     `replicas` bootstrap refits give the statistical error of the studied calibration.
 
     `task` is the kind that all methods and evaluators are for and the dataset offers.
-    Raises MisfitError if there is none, ConfigurationError for replicas of a transport map.
+    Raises MisfitError if there is none, ConfigurationError for replicas of a transport map and for
+    options of the dataset that do not do for this kind.
     """
 
     data: RegressionDataset | TransportDataset
@@ -51,6 +53,8 @@ class Study:
                 f"replicas={self.replicas}: bootstrap refits are made of regressions only; the "
                 "transport evaluator has its own (evaluator.transport.refits): use replicas=0"
             )
+        if isinstance(self.data, CheckingDataset):
+            self.data.check(self.task)
 
     @property
     def task(self) -> str:

@@ -264,11 +264,18 @@ def test_transport_carries_delphes_to_the_cms_simulation(tmp_path: Path):
     assert set(task.files) == {str(path), str(fast)}
 
 
-def test_transport_needs_a_simulation_and_masses(tmp_path: Path):
+def test_transport_needs_a_simulation():
     with pytest.raises(ConfigurationError, match=r"name its Delphes files with data\.simulation"):
-        CmsDijet("a.h5").transport(Context())
-    with pytest.raises(ConfigurationError, match="transport is made of one quantity"):
-        CmsDijet("a.h5", simulation="b.txt", target="jet_pt").transport(Context())
+        CmsDijet("a.h5").check("transport")
+
+
+def test_each_jet_can_be_carried(tmp_path: Path):
+    fast = delphes_text(tmp_path / "dijets14.txt", simulated(1000, 1, 0.0, 0.0))
+    (path,) = write_set(tmp_path, "SIM1400", simulated(1000, 2, unmatched=0.0))
+    data = CmsDijet(str(path), target="jet_pt", simulation=str(fast), resonance_masses=[])
+    pair = data.transport(Context()).train
+    assert (len(pair.simulation), len(pair.data)) == (1000, 1000)
+    assert pair.data.groups.number == 500
 
 
 # What is refused

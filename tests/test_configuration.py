@@ -16,14 +16,14 @@ from calibrate.cli.compose import compose, plan
 from calibrate.cli.groups import choices, configuration_folder, describe, options, summary
 from calibrate.cli.run import run, show_configuration
 from calibrate.data.dijet import Dijet
-from calibrate.errors import ConfigurationError, MisfitError
+from calibrate.errors import ConfigurationError
 from calibrate.study import Study, tasks_of
 
 CONF = configuration_folder()
 TARGETS = [(group, name) for group in ("data", "method", "evaluator") for name in choices(group)]
 PAIR = ("data=gaussian", "method=mse")
 EXAMPLES = {
-    "table": {"path": "jets.root", "x": ["jet_pt"], "z": ["gen_pt"]},
+    "table": {"path": "jets.root", "x": ["jet_pt"]},
     "delphes_dijet": {"path": "delphes.root"},
     "nanoaod": {"path": "nano.root"},
     "cms_dijet": {"path": "SIM1000.h5"},
@@ -31,13 +31,21 @@ EXAMPLES = {
 }
 """Values of the options without a default, for each dataset or method that has some."""
 
+FOR_TASK = {
+    "regression": {"table": {"z": ["gen_pt"]}},
+    "transport": {
+        "table": {"target_path": "data.root"},
+        "delphes_dijet": {"target_path": "atlas.root"},
+        "cms_dijet": {"simulation": "delphes.root"},
+    },
+}
+"""What a dataset needs besides, for one kind of task."""
 
-def needed(name: str, group: str = "data") -> list[str]:
+
+def needed(name: str, group: str = "data", kind: str = "regression") -> list[str]:
     """A dataset or method and what it needs, as overrides."""
-    values = {
-        k: v if isinstance(v, str) else f"[{','.join(v)}]"
-        for k, v in EXAMPLES.get(name, {}).items()
-    }
+    given = {**EXAMPLES.get(name, {}), **FOR_TASK[kind].get(name, {})}
+    values = {k: v if isinstance(v, str) else f"[{','.join(v)}]" for k, v in given.items()}
     return [f"{group}={name}", *(f"{group}.{key}={value}" for key, value in values.items())]
 
 
@@ -133,12 +141,9 @@ TRANSPORTERS = [
 @pytest.mark.parametrize("data", choices("data"))
 @pytest.mark.parametrize("method", choices("method"))
 def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str, method: str):
-    overrides = [*needed(data), *needed(method, "method")]
     transported = method in TRANSPORTERS
-    if transported and not hasattr(constructor("data", data), "transport"):
-        with pytest.raises(MisfitError, match=f"data={data} offers regression, but {method}"):
-            plan(overrides)
-        return
+    kind = "transport" if transported else "regression"
+    overrides = [*needed(data, kind=kind), *needed(method, "method")]
     planned = plan(overrides)
     assert isinstance(planned.study, Study)
     assert isinstance(planned.study.data, constructor("data", data))
@@ -148,6 +153,17 @@ def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str
     assert set(planned.study.evaluators) == ({"transport"} if transported else regression)
     assert (planned.data, planned.method, planned.seed) == (data, method, 0)
     assert (planned.output, planned.figures, planned.device) == ("outputs", True, "cpu")
+
+
+@pytest.mark.parametrize("kind", FOR_TASK)
+def test_what_a_kind_of_task_needs_is_asked_for_before_anything_starts(kind: str):
+    method = {"regression": "mse", "transport": "ot"}[kind]
+    for name, required in FOR_TASK[kind].items():
+        given = needed(name, kind=kind)
+        for option in required:
+            kept = [text for text in given if not text.startswith(f"data.{option}=")]
+            with pytest.raises(ConfigurationError, match=f"data.{option}=…"):
+                plan([*kept, f"method={method}"])
 
 
 def test_a_specialisation_applies_to_its_pair_alone():
@@ -261,7 +277,7 @@ def test_an_experiment_runs_for_one_step(name: str, few_dijets: Path, tmp_path: 
         ((*PAIR, "sigma"), "'sigma' is no override: write key=value"),
         ((*PAIR, "--sigma"), "no option '--sigma': see calibrate run --help"),
         ((*PAIR, "data.sigma=[1"), "cannot read the overrides"),
-        (("data=table", "method=mse"), r"data=table needs data.path=… \(.*, data.x=… .*, data.z=…"),
+        (("data=table", "method=mse"), r"data=table needs data.path=… \(.*, data.x=… \(feat"),
         (
             (*needed("table"), "method=mse", "data.w=abs(w)"),
             "cannot read .*'data.w=\"abs\\(w\\)\"'",

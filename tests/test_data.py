@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from calibrate.context import Context
-from calibrate.data.dijet import Dijet, read_columns
+from calibrate.data.dijet import Dijet
+from calibrate.data.dijet_columns import read_columns
 from calibrate.data.gaussian import Gaussian
 from calibrate.errors import CalibrateError, ConfigurationError, DataError
 from calibrate.sample import Sample

@@ -18,7 +18,6 @@ from calibrate.cli.run import run
 from calibrate.context import Context
 from calibrate.data.delphes_dijet import DelphesDijet
 from calibrate.data.delphes_files import read_dijets
-from calibrate.data.dijet import Dijet
 from calibrate.data.matching import leading_pair, match_distinct, padded
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.kinematics import Jets, delta_phi, dijet_mass, pseudorapidity, rapidity
@@ -542,8 +541,10 @@ def test_a_text_of_other_content_is_named(tmp_path: Path, change, message: str):
 
 
 def test_other_formats_and_missing_files_are_named(tmp_path: Path):
-    with pytest.raises(DataError, match=r"is HDF5, whose dijets are read by data=dijet data.path="):
-        loaded(Dijet().source())
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["weights"] = np.ones(300)
+    with pytest.raises(DataError, match=r"a\.h5 has no column 'weight': did you mean weights"):
+        loaded(tmp_path / "a.h5")
     np.savez(tmp_path / "a.npz", c0=np.ones(3))
     with pytest.raises(DataError, match="neither a Delphes ROOT file nor a text"):
         loaded(tmp_path / "a.npz")

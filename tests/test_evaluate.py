@@ -78,8 +78,10 @@ def test_another_file_is_tested_as_a_whole(run: str):
     )
 
 
-def test_the_training_events_of_the_same_file_are_not_tested(run: str):
-    assert calibrate("evaluate", run, "data=table", "data.path=a.h5", *COLUMNS, *QUICK) == 0
+@pytest.mark.parametrize("more", [(), ("data.units={pt: GeV}", "data.target_path=b.h5")])
+def test_the_training_events_of_the_same_file_are_not_tested(run: str, more: tuple[str, ...]):
+    options = ("data=table", "data.path=a.h5", *COLUMNS, *QUICK, *more)
+    assert calibrate("evaluate", run, *options) == 0
     first = json.loads((Path(run) / "report.json").read_text("utf-8"))["metrics"]
     again = last_report("table", "mse")
     assert again["metrics"]["closure/nominal/mean"] == first["closure/nominal/mean"]

@@ -487,7 +487,8 @@ def test_a_run_on_a_table_leaves_a_report(tmp_path: Path, capsys):
 @pytest.mark.parametrize(
     ("overrides", "status", "message"),
     [
-        ((), 2, r"data=table needs data.path=… \(a file, .*\), data.x=… .*, data.z=… \(truth\)"),
+        ((), 2, r"data=table needs data.path=… \(a file, .*\), data.x=… \(features: .*\)"),
+        (("data.z=[]",), 2, "data.z is empty: write data.z=…, the truth to be estimated"),
         (("data.x=[pt]", "data.z=gen"), 2, "data=table needs data.path=… .*them.$"),
         (("data.x=[log(pt)]",), 2, r"""an expression needs .* such as 'data.x=\["log\(pt\)"\]'"""),
         (("data.x=log(pt)",), 2, r"""such as 'data.x="log\(pt\)"'"""),

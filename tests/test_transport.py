@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from calibrate.cli.compose import compose, plan
+from calibrate.cli.kinds import refuse_misfit
 from calibrate.cli.main import guarded
 from calibrate.cli.report import redraw
 from calibrate.cli.run import run as run_command
@@ -98,7 +99,7 @@ def test_dijet_pairs_are_fast_and_full_with_resonances_of_their_own_truth():
     ("build", "message"),
     [
         (lambda: Dijet(simulation="full").transport(Context()), "are the same events: choose"),
-        (lambda: Dijet(target="jet_pt").transport(Context()), "data.target=mjj"),
+        (lambda: Dijet(resonance_masses=(2200, 2200.0)), "takes different masses"),
         (lambda: Dijet(simulation="slow"), "data.simulation='slow'"),
         (lambda: Dijet(resonance_masses=3.0), "takes a list, got 3.0"),
         (lambda: Dijet(resonance_masses=(-1,)), "must be positive, got -1"),
@@ -151,8 +152,9 @@ def test_none_serves_both_kinds_of_task():
 
 
 def test_the_command_lists_the_data_that_fits():
-    with pytest.raises(MisfitError, match=r"data=table offers regression.*fits: dijet, gaussian"):
-        plan(["data=table", "data.path=a", "data.x=a", "data.z=b", "method=ot"])
+    fitting = r"data=mine offers regression, but ot need a transport.*fits: delphes_dijet, dijet, g"
+    with pytest.raises(MisfitError, match=fitting):
+        refuse_misfit("mine", "calibrate.stored.AllEvents", {"ot": OptimalTransport()})
 
 
 def test_the_evaluators_follow_the_method_unless_they_are_named():

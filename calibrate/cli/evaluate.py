@@ -21,8 +21,10 @@ from calibrate.study import Study
 
 BASELINE = "none"
 UNNAMED = "stored"
-HARMLESS = ("spectators", "units", "uncalibrated", "positive", "tests")
-"""Options of a dataset that leave the events, and their split, as they are."""
+HARMLESS = ("spectators", "units", "uncalibrated", "positive", "tests", "resonance_masses")
+DATA_SIDE = "target_"
+"""Options of a dataset that leave the events of a regression, and their split, as they are; those
+that begin so are about the data of a transport."""
 
 
 def evaluate(run: str, overrides: Sequence[str]) -> int:
@@ -67,7 +69,8 @@ def _configuration(run: str) -> dict[str, Any]:
 def _same_split(trained: Mapping[str, Any], configuration: str) -> bool:
     """Whether seed and data options are the same, but for those that do not change the split."""
     asked = _plain(configuration)
-    options = [{k: v for k, v in (c.get("data") or {}).items() if k not in HARMLESS}
+    options = [{k: v for k, v in (c.get("data") or {}).items()
+                if k not in HARMLESS and not k.startswith(DATA_SIDE)}
                for c in (trained, asked)]  # fmt: skip
     return trained.get("seed") == asked.get("seed") and options[0] == options[1]
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from calibrate.checks import count, positive_number, texts
 from calibrate.context import Context
-from calibrate.data.delphes_dijet import DelphesDijet
+from calibrate.data.delphes_bins import DetectorFiles
 from calibrate.data.dijet_events import DijetEvents, DijetRegression, mass_sample
 from calibrate.data.dijet_pairs import DijetTransport
 from calibrate.data.mod_pairs import JetCuts
@@ -25,11 +23,14 @@ from calibrate.data.sources import found_files, refuse_repeated
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.memory import require_memory
 from calibrate.provenance import sha256
-from calibrate.sample import MINIMUM_EVENTS, Sample, concatenate
-from calibrate.task import NOMINAL, RegressionTask, TransportTask
+from calibrate.sample import MINIMUM_EVENTS, Sample
+from calibrate.task import RegressionTask, TransportTask
 
-BYTES = {"mjj": 160, "jet_pt": 600}
-"""Memory per event while the task is made, measured: columns, sample, its parts, resonance."""
+RADIUS = 0.3
+"""In ΔR, of the jets of a Delphes simulation and their gen jets."""
+MASS_BYTES, JET_BYTES = 160, 600
+"""Memory per event while the task is made of m_jj, or of all components of the jets, measured:
+columns, sample, its parts, resonance."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class CmsDijet:
     `max_abs_eta`; their pT and mass are uncorrected, or times `jec` with `corrected`. `target`,
     `train_fraction`, `resonance_mass` and `resonance_width` are those of `DijetRegression`.
 
-    Transport carries m_jj of a Delphes `simulation` (files as in `data=delphes_dijet`, with
+    Transport carries `target` of a Delphes `simulation` (files as in `data=delphes_dijet`, with
     `simulation_cross_section` [mb]) to this one, which stands for data; its tests are `nominal` and
     the resonances of `resonance_masses` [GeV].
     Raises ConfigurationError for wrong options, DataError for files that cannot be used.
@@ -84,6 +85,14 @@ class CmsDijet:
         if self.simulation is not None:
             self._delphes(self.simulation)
 
+    def check(self, kind: str) -> None:
+        """Raise ConfigurationError for a transport without `simulation`."""
+        if kind == "transport" and self.simulation is None:
+            raise ConfigurationError(
+                "transport needs a simulation beside the CMS one: name its Delphes files with "
+                "data.simulation=…"
+            )
+
     def regression(self, context: Context) -> RegressionTask:
         """True m_jj or jet pT, with the test samples `nominal` and `resonance`."""
         sets = self._sets()
@@ -94,33 +103,24 @@ class CmsDijet:
         return self._asked().task(dijet_events(columns), context, _hashes(sets), notes)
 
     def transport(self, context: Context) -> TransportTask:
-        """m_jj of the Delphes simulation to that of the CMS simulation, which stands for data.
+        """m_jj or jet pT of the Delphes simulation to that of the CMS one, which stands for data.
 
-        Raises ConfigurationError without `simulation`, or if `target` is not `mjj`.
+        Raises ConfigurationError without `simulation`.
         """
-        if self.simulation is None:
-            raise ConfigurationError(
-                "transport needs a simulation beside the CMS one: name its Delphes files with "
-                "data.simulation=…"
-            )
-        if self.target != "mjj":
-            raise ConfigurationError(
-                f"data.target={self.target}: transport is made of one quantity, data.target=mjj"
-            )
-        simulated = self._delphes(self.simulation).regression(context)
+        self.check("transport")
+        simulated = self._delphes(self.simulation or ()).read(context)
         sets = self._sets()
-        masses, notes = self._masses(sets, context)
+        columns, notes = self._read(sets, jet_columns, context)
+        stands = (
+            "data.simulation is the simulation; data.path stands for data, whose truth selects its "
+            "dijets and reweights them to resonances, and is used for nothing else"
+        )
         task = self._pairs().task(
-            _all_events(simulated),
-            masses,
+            simulated.events,
+            dijet_events(columns),
             context,
             {**simulated.files, **_hashes(sets)},
-            (
-                *(f"simulation: {note}" for note in simulated.notes),
-                *notes,
-                "the CMS simulation stands for data, whose truth is used for nothing but its own "
-                "reweighting to resonances",
-            ),
+            (stands, *(f"simulation: {note}" for note in simulated.notes), *notes),
         )
         return replace(task, warnings=simulated.warnings)
 
@@ -144,7 +144,7 @@ class CmsDijet:
         found = EventColumns(sum(file.jets for file in files) // 2)
         require_memory(
             context,
-            found.capacity * BYTES[self.target],
+            found.capacity * (JET_BYTES if columns is jet_columns else MASS_BYTES),
             f"loading up to {found.capacity} events",
             "read fewer files: some of a set stand for all of it",
         )
@@ -160,7 +160,7 @@ class CmsDijet:
     def _sets(self) -> list[ModSet]:
         patterns = texts("data.path", self.path)
         found = found_files("data.path", patterns)
-        refuse_repeated([path for files in found for path in files])
+        refuse_repeated("data.path", [path for files in found for path in files])
         return mod_sets(patterns, found, self._sums())
 
     def _sums(self) -> list[float] | None:
@@ -169,14 +169,9 @@ class CmsDijet:
             return None
         return list(given) if isinstance(given, Sequence) else [given]
 
-    def _delphes(self, path: Sequence[str] | str) -> DelphesDijet:
-        """The simulation, whose options are checked at once."""
-        return DelphesDijet(
-            path,
-            self.simulation_cross_section,
-            train_fraction=self.train_fraction,
-            resonance_mass=None,
-        )
+    def _delphes(self, path: Sequence[str] | str) -> DetectorFiles:
+        options = ("data.simulation", "data.simulation_cross_section")
+        return DetectorFiles(path, self.simulation_cross_section, RADIUS, None, options)
 
     def _asked(self) -> DijetRegression:
         return DijetRegression(
@@ -184,14 +179,10 @@ class CmsDijet:
         )
 
     def _pairs(self) -> DijetTransport:
-        return DijetTransport(self.train_fraction, self.resonance_masses, self.resonance_width)
+        return DijetTransport(
+            self.target, self.train_fraction, self.resonance_masses, self.resonance_width
+        )
 
 
 def _hashes(sets: Sequence[ModSet]) -> dict[str, str]:
     return {str(file.path): sha256(file.path) for each in sets for file in each.files}
-
-
-def _all_events(task: RegressionTask) -> Sample:
-    """Training and test events together, each group being the number of its row again."""
-    sample = concatenate([task.train, task.tests[NOMINAL]])
-    return sample.take(np.argsort(sample.group))

@@ -1,4 +1,5 @@
-"""Dijets in the files of Delphes: ROOT trees, whose jets are matched here, and the 20-column text.
+"""Dijets in the files of Delphes: ROOT trees, whose jets are matched here, the 20-column text, and
+columns of an HDF5 file (see `dijet_columns`).
 
 The text holds one matched dijet per line: a marker (0 or 1), pT [GeV], rapidity, φ [rad] and mass
 [GeV] of the true jet 1, the reco jet 1, the true jet 2 and the reco jet 2.
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from calibrate.data.dijet_columns import read_events
 from calibrate.data.dijet_events import check_values
 from calibrate.data.matching import leading_pair, match_distinct, padded
 from calibrate.errors import ConfigurationError, DataError, nearest
@@ -31,7 +33,7 @@ TEXT_COLUMNS = tuple(f"c{i}" for i in range(20))
 MARKERS = (0, 5, 10, 15)
 GEN, RECO = (0, 10), (5, 15)
 """The markers before the two jets of a level."""
-NEEDED = "dijets need a tree Delphes with Jet and GenJet, or the 20-column text"
+NEEDED = "dijets need a tree Delphes with Jet and GenJet, the 20-column text, or HDF5 columns"
 CHUNK = 50_000
 """Entries read at a time."""
 
@@ -39,7 +41,8 @@ CHUNK = 50_000
 @dataclass(frozen=True)
 class FoundDijets:
     """The matched dijets of a file, each component (m, 2), jets in the order of their true pT, and
-    how many events were read and had two gen jets; `incomplete` lines of a text were left out."""
+    how many events were read and had two gen jets; `incomplete` lines of a text were left out. The
+    file's own weights `w` (m,) where it has some."""
 
     gen: Jets
     reco: Jets
@@ -47,6 +50,7 @@ class FoundDijets:
     two_gen_jets: int
     incomplete: int = 0
     text: bool = False
+    w: FloatArray | None = None
 
     @property
     def matched(self) -> int:
@@ -80,10 +84,15 @@ class Angular(NamedTuple):
 
 
 def read_dijets(path: Path, radius: float, limit: int | None) -> FoundDijets:
-    """The matched dijets of the first `limit` events of a Delphes tree or a 20-column text.
+    """The matched dijets of the first `limit` events of a Delphes tree or a 20-column text, or of
+    at most `limit` rows of HDF5 columns.
 
     Raises DataError for files that are missing, damaged or of another content.
     """
+    if path.is_file() and h5py.is_hdf5(path):
+        events = read_events(path, limit)
+        n = events.w.size
+        return FoundDijets(events.gen, events.reco, n, n, w=events.w)
     table = _opened(path)
     if isinstance(table, TextTable):
         return _of_text(table, limit)
@@ -91,11 +100,12 @@ def read_dijets(path: Path, radius: float, limit: int | None) -> FoundDijets:
 
 
 def joined(found: Sequence[FoundDijets]) -> FoundDijets:
-    """Several files or chunks as one."""
+    """Several files or chunks as one; it has weights of its own if all of them have."""
 
     def along(level: Sequence[Jets]) -> Jets:
         return Jets(*(np.concatenate(parts) for parts in zip(*level, strict=True)))
 
+    weights = [each.w for each in found if each.w is not None]
     return FoundDijets(
         along([each.gen for each in found]),
         along([each.reco for each in found]),
@@ -103,6 +113,7 @@ def joined(found: Sequence[FoundDijets]) -> FoundDijets:
         sum(each.two_gen_jets for each in found),
         sum(each.incomplete for each in found),
         any(each.text for each in found),
+        np.concatenate(weights) if len(weights) == len(found) else None,
     )
 
 
@@ -112,8 +123,6 @@ def _of_nothing() -> FoundDijets:
 
 
 def _opened(path: Path) -> RootTable | TextTable:
-    if path.is_file() and h5py.is_hdf5(path):
-        raise DataError(f"{path} is HDF5, whose dijets are read by data=dijet data.path={path}")
     try:
         table = open_table(path, TREE, TEXT_COLUMNS)
     except ConfigurationError as error:
@@ -129,7 +138,8 @@ def _opened(path: Path) -> RootTable | TextTable:
     if missing:
         raise DataError(
             f"{path} has no branch '{missing[0]}', {nearest(missing[0], table.names)} Dijets need "
-            "jets at both levels (GenJet and Jet): keep them in the Delphes card's TreeWriter"
+            "jets at both levels (GenJet and Jet): keep them in the Delphes card's TreeWriter "
+            "(data without truth is for data=table)"
         )
     return table
 

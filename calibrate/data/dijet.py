@@ -1,32 +1,23 @@
-"""Simulated dijet events with truth and detector level: the bundled sample, or a file like it.
-
-The layout is HDF5 with 1-D columns at the root: `event`, `weight` [mb] and, for both jets
-i = 1, 2, `gen{i}_*` and `reco{i}_*` with pt, y, phi, m [GeV, rad].
-"""
+"""Simulated dijet events with truth and detector level: the bundled sample, or a file like it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-import h5py
-import numpy as np
-
 from calibrate.checks import choice
 from calibrate.context import Context
-from calibrate.data.dijet_events import DijetEvents, DijetRegression, check_values
+from calibrate.data.dijet_columns import read_events
+from calibrate.data.dijet_events import DijetEvents, DijetRegression
 from calibrate.data.dijet_pairs import DijetTransport
-from calibrate.errors import ConfigurationError, DataError, nearest
-from calibrate.kinematics import Jets
+from calibrate.errors import ConfigurationError, DataError
 from calibrate.provenance import sha256
-from calibrate.sample import MINIMUM_EVENTS, FloatArray
+from calibrate.sample import MINIMUM_EVENTS
 from calibrate.task import RegressionTask, TransportTask
 
 DETECTORS = ("full", "fast")
-PARTS = ("pt", "y", "phi", "m")
-Columns = Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -37,8 +28,8 @@ class Dijet:
     `fast`). `target`, `train_fraction`, `resonance_mass` and `resonance_width` are those of
     `DijetRegression`.
 
-    Transport carries m_jj of the `simulation` sample to the other bundled one, or to `path`; its
-    tests are `nominal` and the resonances of `resonance_masses` [GeV].
+    Transport carries `target` of the `simulation` sample to the other bundled one, or to `path`;
+    its tests are `nominal` and the resonances of `resonance_masses` [GeV].
     Raises ConfigurationError for wrong options, DataError for files that cannot be used.
     """
 
@@ -65,9 +56,9 @@ class Dijet:
         return self._asked().task(_events(path), context, {path.name: sha256(path)})
 
     def transport(self, context: Context) -> TransportTask:
-        """m_jj of the simulated detector to that of data: `detector`, or the file `path`.
+        """m_jj or jet pT of the simulated detector to that of data: `detector`, or the file `path`.
 
-        Raises ConfigurationError if both are the same sample, or `target` is not `mjj`.
+        Raises ConfigurationError if both are the same sample.
         """
         simulation, data = bundled(self.simulation), self.source()
         if simulation == data:
@@ -75,13 +66,9 @@ class Dijet:
                 f"data.simulation={self.simulation} and data.detector={self.detector} are the same "
                 "events: choose fast and full"
             )
-        if self.target != "mjj":
-            raise ConfigurationError(
-                f"data.target={self.target}: transport is made of one quantity, data.target=mjj"
-            )
         return self._pairs().task(
-            _events(simulation).masses(),
-            _events(data).masses(),
+            _events(simulation),
+            _events(data),
             context,
             {path.name: sha256(path) for path in (simulation, data)},
             (
@@ -91,7 +78,9 @@ class Dijet:
         )
 
     def _pairs(self) -> DijetTransport:
-        return DijetTransport(self.train_fraction, self.resonance_masses, self.resonance_width)
+        return DijetTransport(
+            self.target, self.train_fraction, self.resonance_masses, self.resonance_width
+        )
 
     def _asked(self) -> DijetRegression:
         return DijetRegression(
@@ -116,44 +105,10 @@ def bundled(detector: str) -> Path:
 
 def _events(path: Path) -> DijetEvents:
     """The events of a file; DataError if they are too few."""
-    columns = read_columns(path)
-    n = columns["weight"].size
-    if n < MINIMUM_EVENTS:
+    events = read_events(path)
+    if events.w.size < MINIMUM_EVENTS:
         raise DataError(
-            f"{path.name} holds {n} events: at least {MINIMUM_EVENTS} are needed to "
+            f"{path.name} holds {events.w.size} events: at least {MINIMUM_EVENTS} are needed to "
             "train with, and as many to test"
         )
-    return DijetEvents(_jets(columns, "gen"), _jets(columns, "reco"), columns["weight"])
-
-
-def read_columns(path: Path) -> dict[str, FloatArray]:
-    """The weight and the four-vector columns of a dijet file, float64 (n,).
-
-    Raises DataError if the file is not HDF5, is damaged, or lacks a column.
-    """
-    names = ["weight"]
-    names += [f"{level}{i}_{part}" for level in ("gen", "reco") for i in (1, 2) for part in PARTS]
-    try:
-        with h5py.File(path) as file:
-            missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
-            if missing:
-                hint = nearest(missing[0], file)
-                raise DataError(f"{path.name} has no column '{missing[0]}': {hint}")
-            columns = {name: np.asarray(file[name][()], dtype=np.float64) for name in names}
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"{path} cannot be read as HDF5 dijets: {error}") from error
-    lengths = {name: column.shape for name, column in columns.items()}
-    if len(set(lengths.values())) != 1 or columns["weight"].ndim != 1:
-        raise DataError(f"{path.name} must hold columns of one length, got {lengths}")
-    if not columns["weight"].size:
-        raise DataError(f"{path.name} holds no events")
-    for name, values in columns.items():
-        check_values(path.name, name, values, momentum=name.endswith("_pt"))
-    return columns
-
-
-def _jets(columns: Columns, level: str) -> Jets:
-    """Both jets of one level, components (n, 2)."""
-    return Jets(
-        *(np.column_stack([columns[f"{level}{i}_{part}"] for i in (1, 2)]) for part in PARTS)
-    )
+    return events

@@ -12,7 +12,7 @@ from calibrate.context import Context
 from calibrate.errors import DataError
 from calibrate.kinematics import Jets, delta_phi, dijet_mass, pseudorapidity
 from calibrate.prior import GaussianPrior, reweight
-from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, Sample
+from calibrate.sample import MINIMUM_EVENTS, BoolArray, Column, FloatArray, Sample
 from calibrate.statistics import weighted_mean, weighted_quantile
 from calibrate.task import NOMINAL, RegressionTask
 
@@ -56,6 +56,17 @@ class DijetEvents:
             z_columns=(Column("pt_true", "GeV", positive=True),),
             group=np.tile(np.arange(self.w.size), 2),
             spectators={k: _one_per_jet(v) for k, v in self._spectators().items()},
+        )
+
+    def jet_momenta(self) -> Sample:
+        """pT [GeV] of the jets as the only feature; η and mass are spectators."""
+        jets = self.single_jets()
+        others = {c.name: jets.x[:, i] for i, c in enumerate(jets.x_columns) if i}
+        return replace(
+            jets,
+            x=jets.x[:, :1],
+            x_columns=jets.x_columns[:1],
+            spectators={**jets.spectators, **others},
         )
 
     def _spectators(self) -> dict[str, FloatArray]:
@@ -120,8 +131,9 @@ class DijetRegression:
         if self.resonance_mass is None:
             return task
         resonance = self._resonance(masses, sample, self.resonance_mass)
-        kept = nonzero(resonance.take(np.isin(sample.group, test.group)))
-        return replace(task, tests={NOMINAL: test, RESONANCE: self._enough(kept, masses)})
+        tested = resonance.take(np.isin(sample.group, test.group))
+        kept = self._enough(tested.take(nonzero(tested.w)), masses)
+        return replace(task, tests={NOMINAL: test, RESONANCE: kept})
 
     def _resonance(self, masses: Sample, sample: Sample, mass: float) -> Sample:
         """The events or jets of `sample` with the weights of a resonance in true m_jj."""
@@ -133,10 +145,9 @@ class DijetRegression:
 
     def _enough(self, resonance: Sample, masses: Sample) -> Sample:
         if len(resonance) < MINIMUM_EVENTS:
-            low, high = weighted_quantile(masses.z[:, 0], np.ones(len(masses)), [0.16, 0.84])
             raise DataError(
                 f"the test sample 'resonance' would hold {len(resonance)} events: at least "
-                f"{MINIMUM_EVENTS} are needed; most true m_jj lie in {low:.0f}-{high:.0f} GeV: "
+                f"{MINIMUM_EVENTS} are needed; {bulk(masses)}: "
                 f"change data.resonance_mass={self.resonance_mass:g}, widen "
                 f"data.resonance_width={self.resonance_width:g}, or leave it out with "
                 "data.resonance_mass=null"
@@ -155,6 +166,12 @@ def mass_sample(columns: Mapping[str, FloatArray]) -> Sample:
         z_columns=(Column(TRUE_MASS, "GeV", positive=True),),
         spectators={name: values for name, values in columns.items() if name not in own},
     )
+
+
+def bulk(masses: Sample) -> str:
+    """Where most events are, in words."""
+    low, high = weighted_quantile(masses.z[:, 0], np.ones(len(masses)), [0.16, 0.84])
+    return f"most true m_jj lie in {low:.0f}-{high:.0f} GeV"
 
 
 def check_values(where: str, name: str, values: FloatArray, momentum: bool = False) -> None:
@@ -207,6 +224,7 @@ def _one_per_jet(values: FloatArray) -> FloatArray:
     return np.asarray(values.T.reshape(-1))
 
 
-def nonzero(sample: Sample) -> Sample:
-    """Without the events that a narrow spectrum leaves no weight: they only cost time."""
-    return sample.take(sample.w > 1e-9 * np.max(sample.w))
+def nonzero(w: FloatArray) -> BoolArray:
+    """Which of the weights (n,) a narrow spectrum leaves: the other events only cost time."""
+    size = np.abs(w)
+    return np.asarray(size > 1e-9 * np.max(size))

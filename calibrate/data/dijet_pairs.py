@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from calibrate.checks import positive_number
 from calibrate.context import Context
-from calibrate.data.dijet_events import RESONANCE, nonzero
+from calibrate.data.dijet_events import RESONANCE, DijetEvents, bulk, nonzero
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.prior import GaussianPrior, reweight
 from calibrate.sample import MINIMUM_EVENTS, Sample, without_truth
@@ -18,63 +20,78 @@ OPTION = "data.resonance_masses"
 
 @dataclass(frozen=True)
 class DijetTransport:
-    """m_jj from simulation to data. A fraction of both samples trains, the complements are the
-    test `nominal`; `resonance2200` … are these reweighted, each by its own true m_jj, to
-    N(mass, resonance_width²) [GeV].
-    Raises ConfigurationError for masses that are not positive or no list.
+    """From simulation to data: m_jj (`target` mjj), or the pT of each jet (jet_pt). A fraction of
+    the events of both sides trains, the complements are the test `nominal`; `resonance2200` … are
+    these reweighted, each by its own true m_jj, to N(mass, resonance_width²) [GeV].
+    Raises ConfigurationError for masses that are not positive, named twice, or no list.
     """
 
+    target: str
     train_fraction: float
     resonance_masses: Sequence[float]
     resonance_width: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.resonance_masses, str) or not isinstance(
-            self.resonance_masses, Iterable
-        ):
-            raise ConfigurationError(f"{OPTION} takes a list, got {self.resonance_masses!r}")
-        for mass in self.resonance_masses:
+        given = self.resonance_masses
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise ConfigurationError(f"{OPTION} takes a list, got {given!r}")
+        for mass in given:
             positive_number(f"each of {OPTION}", mass)
+        if len({f"{mass:g}" for mass in given}) < len(given):
+            raise ConfigurationError(f"{OPTION} takes different masses, got {list(given)}")
 
     def task(
         self,
-        simulation: Sample,
-        data: Sample,
+        simulation: DijetEvents,
+        data: DijetEvents,
         context: Context,
         files: Mapping[str, str],
         notes: tuple[str, ...] = (),
     ) -> TransportTask:
-        """The task; both samples have their truth, which is taken from data at the end.
+        """The task; both sides have their truth, which is taken from data at the end.
 
         Raises DataError if a resonance has too few events to be tested on.
         """
         context = context.child("data", "transport")
-        halves = {
-            name: sample.split(self.train_fraction, context.stream(name))
-            for name, sample in (("simulation", simulation), ("data", data))
-        }
-        (trained, tested), (shown, seen) = halves["simulation"], halves["data"]
-        tests = {NOMINAL: Pair(tested, without_truth(seen))}
+        simulated = self._side("simulation", simulation, context)
+        measured = self._side("data", data, context)
+        tests = {NOMINAL: Pair(simulated.test, without_truth(measured.test))}
         for mass in self.resonance_masses:
-            resonances = (
-                self._resonance(whole, test, mass)
-                for whole, test in ((simulation, tested), (data, seen))
+            narrow, seen = (
+                side.resonance(mass, self.resonance_width) for side in (simulated, measured)
             )
-            narrow, measured = resonances
-            tests[f"{RESONANCE}{mass:g}"] = Pair(narrow, without_truth(measured))
-        return TransportTask(Pair(trained, without_truth(shown)), tests, {}, files, notes)
+            tests[f"{RESONANCE}{mass:g}"] = Pair(narrow, without_truth(seen))
+        train = Pair(simulated.train, without_truth(measured.train))
+        return TransportTask(train, tests, {}, files, notes)
 
-    def _resonance(self, whole: Sample, test: Sample, mass: float) -> Sample:
-        """The test events with the weights of a resonance, p(z) known from the whole sample."""
-        prior = GaussianPrior(mass, self.resonance_width)
+    def _side(self, name: str, events: DijetEvents, context: Context) -> _Side:
+        masses = events.masses()
+        sample = masses if self.target == "mjj" else events.jet_momenta()
+        train, test = sample.split(self.train_fraction, context.stream(name))
+        return _Side(name, masses, train, test)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Simulation or data with truth: m_jj of all events, and the parts that train and test."""
+
+    name: str
+    masses: Sample
+    train: Sample
+    test: Sample
+
+    def resonance(self, mass: float, width: float) -> Sample:
+        """The test rows with the weights of a resonance, p(z) known from all events."""
         try:
-            weights = reweight(whole, prior).w[test.group]
+            weights = reweight(self.masses, GaussianPrior(mass, width)).w[self.test.group]
         except DataError as error:
-            raise DataError(f"{error}, or change {OPTION}") from error
-        kept = nonzero(test.with_weights(weights))
-        if len(kept) < MINIMUM_EVENTS:
+            raise DataError(f"{self.name}: {error}, or change {OPTION}") from error
+        held = nonzero(weights)
+        events = np.unique(self.test.group[held]).size
+        if events < MINIMUM_EVENTS:
             raise DataError(
-                f"the resonance at {mass:g} GeV would hold {len(kept)} events: at least "
-                f"{MINIMUM_EVENTS} are needed; change {OPTION} or widen data.resonance_width"
+                f"{self.name}: the resonance at {mass:g} GeV would hold {events} events: at least "
+                f"{MINIMUM_EVENTS} are needed; {bulk(self.masses)}: change {OPTION} or widen "
+                "data.resonance_width"
             )
-        return kept
+        return self.test.with_weights(weights).take(held)

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from calibrate.checks import choice, fraction, positive_integer, texts
 from calibrate.context import Context
 from calibrate.data.nanoaod_files import CORRECTED_PT, RAW_PT, RHO, Counts, MatchedJets
-from calibrate.data.sources import (
-    MISSING,
-    Loaded,
-    Source,
-    finite,
-    found_files,
-    load,
-    refuse_few,
-    refuse_repeated,
-)
+from calibrate.data.sources import Source, found_files, refuse_repeated
+from calibrate.data.table import MISSING
+from calibrate.data.table_files import Roles, TableFiles, TableRows
 from calibrate.errors import ConfigurationError
-from calibrate.provenance import sha256
-from calibrate.sample import Column, FloatArray, Sample
+from calibrate.sample import Sample
 from calibrate.task import NOMINAL, RegressionTask
 
 PT = {"raw": RAW_PT, "corrected": CORRECTED_PT}
@@ -83,23 +76,34 @@ class NanoAOD:
 
     def regression(self, context: Context) -> RegressionTask:
         """The true pT of the matched jets, with the test sample `nominal`."""
-        found = found_files("data.path", texts("data.path", self.path))
-        files = [path for each in found for path in each]
-        refuse_repeated(files)
         counts = Counts()
-        read = load(files, self._source(), context, lambda path: MatchedJets(path, counts))
-        loaded, notes = finite(read, self.missing)
-        refuse_few(loaded)
-        sample = self._sample(loaded)
-        train, test = sample.split(self.train_fraction, context.child("data").stream("split"))
+        rows = self._files(counts).load(context).refuse_few()
+        x = self._x()
+        units = {name: "GeV" for name in (*x, TRUTH) if _is_momentum(name)}
+        sample = rows.sample(units, (x[0], TRUTH))
+        positive = sample if self.negative == "keep" else sample.with_weights(np.abs(sample.w))
+        train, test = positive.split(self.train_fraction, context.child("data").stream("split"))
         return RegressionTask(
             train,
             {NOMINAL: test},
-            self._x()[:1],
-            files={str(path): sha256(path) for path in files},
-            notes=(_counted(counts, len(files), loaded), *notes),
-            warnings=(*_if_few(train, test), *self._on_signs(loaded)),
+            x[:1],
+            files=rows.digests,
+            notes=(_counted(counts, rows), *rows.notes),
+            warnings=(*_if_few(train, test), *self._on_signs(sample)),
         )
+
+    def _files(self, counts: Counts) -> TableFiles:
+        found = found_files("data.path", texts("data.path", self.path))
+        files = [path for each in found for path in each]
+        refuse_repeated("data.path", files)
+        roles = Roles(self._x(), (TRUTH,), self._spectators(), self.w, ())
+        source = Source(roles.expressions, self.select, limit=self.max_events)
+        drop, ones = self.missing == "drop", np.ones(len(files))
+
+        def opened(path: Path) -> MatchedJets:
+            return MatchedJets(path, counts)
+
+        return TableFiles("data.path", files, ones, roles, source, drop, opened)
 
     def _x(self) -> tuple[str, ...]:
         return (PT[self.pt], *texts("data.features", self.features))
@@ -107,36 +111,9 @@ class NanoAOD:
     def _spectators(self) -> list[str]:
         return texts("data.spectators", self.spectators)
 
-    def _source(self) -> Source:
-        weight = [] if self.w is None else [self.w]
-        wanted = dict.fromkeys([*self._x(), TRUTH, *self._spectators(), *weight])
-        return Source(tuple(wanted), self.select, limit=self.max_events)
-
-    def _sample(self, loaded: Loaded) -> Sample:
-        def stacked(names: Sequence[str]) -> FloatArray:
-            return np.column_stack([np.asarray(loaded.columns[n], np.float64) for n in names])
-
-        x = self._x()
-        w = self._weights(loaded)
-        events = loaded.file * (int(np.max(loaded.entry)) + 1) + loaded.entry
-        return Sample(
-            x=stacked(x),
-            z=stacked([TRUTH]),
-            w=w if self.negative == "keep" else np.abs(w),
-            x_columns=tuple(Column(n, _unit(n), positive=n == x[0]) for n in x),
-            z_columns=(Column(TRUTH, "GeV", positive=True),),
-            group=events,
-            spectators={name: stacked([name])[:, 0] for name in self._spectators()},
-        )
-
-    def _weights(self, loaded: Loaded) -> FloatArray:
-        """The weights (m,) as the file has them."""
-        w = np.ones(loaded.file.size) if self.w is None else loaded.columns[self.w]
-        return np.asarray(w, dtype=np.float64)
-
-    def _on_signs(self, loaded: Loaded) -> tuple[str, ...]:
+    def _on_signs(self, sample: Sample) -> tuple[str, ...]:
         """A warning where weights were made positive."""
-        below = self._weights(loaded) < 0
+        below = sample.w < 0
         if self.negative == "keep" or not np.any(below):
             return ()
         return (
@@ -146,20 +123,19 @@ class NanoAOD:
         )
 
 
-def _unit(name: str) -> str:
-    """The unit of a branch, by its name."""
-    momentum = name.endswith(("_pt", "_mass")) or name in (RAW_PT, RHO)
-    return "GeV" if momentum and name.isidentifier() else ""
+def _is_momentum(name: str) -> bool:
+    """Whether a branch is in GeV, by its name."""
+    return name.isidentifier() and (name.endswith(("_pt", "_mass")) or name in (RAW_PT, RHO))
 
 
-def _counted(counts: Counts, files: int, loaded: Loaded) -> str:
+def _counted(counts: Counts, rows: TableRows) -> str:
     """What was read, matched and selected."""
-    where = "1 file" if files == 1 else f"{files} files"
+    files = len(rows.files.files)
     return (
-        f"{loaded.entries} events of {where} read, {counts.jets} jets, {counts.matched} "
-        f"({counts.matched / max(counts.jets, 1):.4f}) matched to a saved gen jet; left out: "
-        f"{counts.unmatched} without a gen jet, {counts.unsaved} whose gen jet was not saved; "
-        f"{loaded.file.size} jets used"
+        f"{rows.loaded.entries} events of {files} {'file' if files == 1 else 'files'} read, "
+        f"{counts.jets} jets, {counts.matched} ({counts.matched / max(counts.jets, 1):.4f}) "
+        f"matched to a saved gen jet; left out: {counts.unmatched} without a gen jet, "
+        f"{counts.unsaved} whose gen jet was not saved; {rows.loaded.file.size} jets used"
     )
 
 

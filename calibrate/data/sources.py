@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,13 +17,11 @@ from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.expressions import Expression, columns_of
 from calibrate.memory import require_memory
-from calibrate.sample import MINIMUM_EVENTS, BoolArray, IntArray
+from calibrate.sample import BoolArray, FloatArray, IntArray
 from calibrate.tables import Chunk, Frame, open_table
 
 CHUNK = 200_000
 """Entries read at a time."""
-MISSING = ("refuse", "drop")
-"""What is done with rows that are not finite."""
 
 BYTES = 36
 """Memory per value while a task is made of the columns, measured: they are there as they are read,
@@ -57,8 +55,8 @@ class Rows(Protocol):
 class Source:
     """What to read from files: columns or expressions, and which rows to keep.
 
-    `tree` and `names` as for `open_table`; `select` keeps rows where it is true; `limit` is the
-    largest number of entries read in all.
+    `tree` and `names` as for `open_table`; `select` keeps rows where it is true (`select_option` is
+    its name in messages); `limit` is the largest number of entries read in all.
     """
 
     expressions: Sequence[str]
@@ -66,6 +64,7 @@ class Source:
     tree: str | None = None
     names: Sequence[str] | None = None
     limit: int | None = None
+    select_option: str = "data.select"
 
 
 @dataclass(frozen=True)
@@ -168,11 +167,13 @@ def load(
         lines = (
             f" ({loaded.skipped} lines have missing or surplus fields)" if loaded.skipped else ""
         )
+        if source.select and loaded.entries:
+            raise DataError(
+                f"{source.select_option}='{source.select}' keeps no row of {loaded.entries} "
+                f"entries of {listed}: loosen it"
+            )
         raise DataError(
-            f"data.select='{source.select}' keeps no row of {loaded.entries} entries of {listed}: "
-            "loosen it"
-            if source.select and loaded.entries
-            else f"no row in {loaded.entries} entries of {listed}{lines}: choose another file"
+            f"no row in {loaded.entries} entries of {listed}{lines}: choose another file"
         )
     return loaded
 
@@ -193,11 +194,12 @@ def _require_memory(
 def _read_file(number: int, table: Rows, source: Source, pile: _Pile) -> Iterator[None]:
     """Add the rows of a file, pausing after each chunk."""
     parsed = {text: _parsed(text, table) for text in source.expressions}
-    select = None if source.select is None else _parsed(source.select, table)
+    where = f", {source.select_option}"
+    select = None if source.select is None else _parsed(source.select, table, where)
     needed = [*parsed.values(), *([] if select is None else [select])]
     columns = columns_of(needed)
     for frame in _frames(table, columns, source.limit, pile):
-        keep = slice(None) if select is None else _true(select, frame)
+        keep = slice(None) if select is None else _true(select, frame, source.select_option)
         for key, expression in parsed.items():
             pile.columns[key].append(expression(frame.columns)[keep])
         pile.file.append(np.full(frame.entry.size, number)[keep])
@@ -232,57 +234,33 @@ def _first(frame: Frame, first: int, entries: int) -> Frame:
     return Frame({k: v[kept] for k, v in frame.columns.items()}, frame.entry[kept], counts)
 
 
-def _parsed(text: str, table: Rows) -> Expression:
+def _parsed(text: str, table: Rows, where: str = "") -> Expression:
     try:
         return Expression.parse(text, table.names)
     except DataError as error:
-        raise DataError(f"{table.path.name}: {error}") from error
+        raise DataError(f"{table.path.name}{where}: {error}") from error
 
 
-def _true(select: Expression, frame: Frame) -> BoolArray:
+def _true(select: Expression, frame: Frame, option: str) -> BoolArray:
     found = select(frame.columns)
     if found.dtype != bool:
         raise DataError(
-            f"data.select='{select.text}' gives numbers, not true or false: compare them, such as "
+            f"{option}='{select.text}' gives numbers, not true or false: compare them, such as "
             f"'{select.text} > 0'"
         )
     return found
 
 
-def finite(loaded: Loaded, missing: str) -> tuple[Loaded, list[str]]:
-    """The rows that are finite in every column, and a note on the others.
-
-    Raises DataError where there are others and `missing` is `refuse`, or where nothing is left.
-    """
-    broken = {key: ~np.isfinite(values) for key, values in loaded.columns.items()}
-    rows = np.any(list(broken.values()), axis=0)
-    number = int(np.count_nonzero(rows))
-    if not number:
-        return loaded, []
-    listed = ", ".join(f"{k}: {np.count_nonzero(v)}" for k, v in broken.items() if np.any(v))
-    text = f"{number} of {rows.size} rows are not finite ({listed})"
-    if missing == "refuse":
-        raise DataError(f"{text}: repair them, or leave them out with data.missing=drop")
-    if number == rows.size:
-        raise DataError(f"{text}: nothing is left")
-    return loaded.take(~rows), [f"{text}: left out"]
+def finite_rows(columns: Mapping[str, FloatArray]) -> BoolArray:
+    """Which rows are finite in every column."""
+    return np.asarray(np.all([np.isfinite(values) for values in columns.values()], axis=0))
 
 
-def refuse_few(loaded: Loaded) -> None:
-    """Raise DataError if the rows do not suffice to train and to test."""
-    rows = loaded.file.size
-    if rows < 2 * MINIMUM_EVENTS:
-        raise DataError(
-            f"{rows} usable rows of {loaded.entries} entries read: at least {MINIMUM_EVENTS} are "
-            "needed to train with, and as many to test"
-        )
-
-
-def refuse_repeated(files: Sequence[Path]) -> None:
+def refuse_repeated(option: str, files: Sequence[Path]) -> None:
     """Raise ConfigurationError if a file is named twice."""
     resolved = [path.resolve() for path in files]
     for i, path in enumerate(resolved):
         if path in resolved[:i]:
             raise ConfigurationError(
-                f"data.path names {files[i]} twice: its events would train and test"
+                f"{option} names {files[i]} twice: its events would train and test"
             )

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from calibrate.checks import choice, finite_number, fraction, positive_integer, texts
+from calibrate.checks import choice, fraction, positive_integer, texts
 from calibrate.context import Context
-from calibrate.data.sources import MISSING, Loaded, Source, finite, found_files, load, refuse_few
+from calibrate.data.sources import Source
+from calibrate.data.table_files import Roles, TableFiles
+from calibrate.data.table_options import NamedFiles, Names, factors, named_files, one_text, pairs
+from calibrate.data.table_tasks import TableTasks
 from calibrate.errors import ConfigurationError, nearest
-from calibrate.provenance import sha256
-from calibrate.sample import Column, FloatArray, IntArray, Sample
-from calibrate.task import NOMINAL, RegressionTask
+from calibrate.task import RegressionTask, TransportTask
 
-Names = Sequence[str] | str
+MISSING = ("refuse", "drop")
+TARGETS = ("w", "select", "scale", "tree", "names", "tests")
+"""What the files of data may have of their own: the options `target_w` … of `target_path`."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,18 @@ class Table:
     values all are. `uncalibrated` names the features that measure z; the first ones by default.
     Rows that are not finite are refused, or left out with `missing=drop`. `max_events` is the
     largest number of entries read. A `train_fraction` of the groups trains, the complement is the
-    test sample `nominal`; `tests` names further ones by their files. Raises ConfigurationError
-    for wrong options, DataError for unusable files.
+    test sample `nominal`; `tests` names further ones by their files.
+
+    Transport carries x to data, the files `target_path`: the same features and groups, without
+    truth or spectators. Data has weight 1 or `target_w`; `target_select`, `target_tree` and
+    `target_names` are by default those of the simulation; `target_scale` as `scale`. Further tests
+    are pairs of one name in `tests` and `target_tests`. z is needed by maps that use it.
+    Raises ConfigurationError for wrong options, DataError for unusable files.
     """
 
     path: Names
     x: Names
-    z: Names
+    z: Names = ()
     w: str | None = None
     group: Names | None = None
     spectators: Names = ()
@@ -53,120 +56,151 @@ class Table:
     missing: str = "refuse"
     max_events: int | None = None
     train_fraction: float = 0.5
-    tests: Mapping[str, Names] | None = None
+    tests: NamedFiles | None = None
+    target_path: Names | None = None
+    target_w: str | None = None
+    target_select: str | None = None
+    target_scale: Sequence[float] | None = None
+    target_tree: str | None = None
+    target_names: Names | None = None
+    target_tests: NamedFiles | None = None
 
     def __post_init__(self) -> None:
-        for name in ("path", "x", "z"):
+        for name in ("path", "x"):
             if not texts(f"data.{name}", getattr(self, name)):
                 raise ConfigurationError(f"data.{name} is empty: write data.{name}=…")
-        doubled = [name for name in self._roles() if self._roles().count(name) > 1]
+        doubled = [name for name in self._named() if self._named().count(name) > 1]
         if doubled:
             raise ConfigurationError(
                 f"'{doubled[0]}' stands twice in data.x, .z and .spectators: name it once"
             )
-        for name in ("w", "select", "tree"):
-            if not isinstance(getattr(self, name), str | None):
-                given = f"{getattr(self, name)!r}"
-                raise ConfigurationError(f"data.{name} takes one text, got {given}")
-        for name in ("group", "names", "positive"):
+        for name in ("w", "select", "tree", "target_w", "target_select", "target_tree"):
+            one_text(f"data.{name}", getattr(self, name))
+        for name in ("group", "names", "positive", "target_path", "target_names"):
             if getattr(self, name) is not None:
                 texts(f"data.{name}", getattr(self, name))
         choice("data.missing", self.missing, MISSING)
         fraction("data.train_fraction", self.train_fraction)
         if self.max_events is not None:
             positive_integer("data.max_events", self.max_events)
-        self._check_scale()
-        self._check_mappings()
-        self._uncalibrated()
+        factors("data.scale", self.scale, "data.path", self.path)
+        named_files("data.tests", self.tests)
+        named_files("data.target_tests", self.target_tests)
+        self._check_columns()
+        self._check_target()
 
-    def _check_scale(self) -> None:
-        if self.scale is None:
-            return
-        needed = len(texts("data.path", self.path))
-        if not isinstance(self.scale, Sequence) or len(self.scale) != needed:
-            raise ConfigurationError(
-                f"data.scale takes a list of one factor for each of data.path, which are {needed}: "
-                f"got {self.scale!r}"
-            )
-        for factor in self.scale:
-            finite_number("each of data.scale", factor)
-
-    def _check_mappings(self) -> None:
-        example = {"units": "{jet_pt: GeV}", "tests": "{pileup: b.root}"}
-        for option, text in example.items():
-            given = getattr(self, option)
-            if given is not None and not (
-                isinstance(given, Mapping) and all(isinstance(key, str) for key in given)
-            ):
-                raise ConfigurationError(
-                    f"data.{option} takes pairs, such as 'data.{option}={text}', got {given!r}"
-                )
-        for name, given in (self.tests or {}).items():
-            if name == NOMINAL:
-                raise ConfigurationError(
-                    f"data.tests: '{NOMINAL}' is what the training leaves: choose another name"
-                )
-            if not texts(f"data.tests.{name}", given):
-                raise ConfigurationError(f"data.tests.{name} names no file")
+    def _check_columns(self) -> None:
+        """Units, what is positive, and what measures the truth."""
+        pairs("data.units", self.units, "{jet_pt: GeV}")
         for name in (*(self.units or {}), *texts("data.positive", self.positive or ())):
-            if name not in self._roles():
+            if name not in self._named():
                 raise ConfigurationError(
                     f"data.units and data.positive name columns of data.x, .z and .spectators; "
-                    f"no '{name}': {nearest(name, self._roles())}"
+                    f"no '{name}': {nearest(name, self._named())}"
                 )
+        self._uncalibrated()
+
+    def _check_target(self) -> None:
+        given = [name for name in TARGETS if getattr(self, f"target_{name}") is not None]
+        if self.target_path:
+            factors("data.target_scale", self.target_scale, "data.target_path", self.target_path)
+        elif given:
+            raise ConfigurationError(
+                f"data.target_{given[0]} is about the files of data: name them with "
+                "data.target_path=…, or leave it out"
+            )
+
+    def check(self, kind: str) -> None:
+        """Raise ConfigurationError if an option that this kind of task needs is not given."""
+        if kind == "regression" and not self._roles().z:
+            raise ConfigurationError("data.z is empty: write data.z=…, the truth to be estimated")
+        if kind == "transport" and not self.target_path:
+            raise ConfigurationError(
+                "transport carries the simulation data.path to data: name the files of data with "
+                "data.target_path=…"
+            )
+        tests, partners = set(self.tests or {}), set(self.target_tests or {})
+        if kind == "transport" and tests != partners:
+            name = sorted(tests ^ partners)[0]
+            missing = "data.target_tests" if name in tests else "data.tests"
+            raise ConfigurationError(
+                f"a transport is tested on pairs, but '{name}' has no files in {missing}: write "
+                f"'{missing}={{{name}: …}}', or leave it out"
+            )
 
     def regression(self, context: Context) -> RegressionTask:
         """z from x, with `nominal` and the samples of `tests`."""
-        patterns = texts("data.path", self.path)
-        matched = found_files("data.path", patterns)
-        other_files = {
-            name: _flat(found_files(f"data.tests.{name}", texts(f"data.tests.{name}", given)))
-            for name, given in (self.tests or {}).items()
+        self.check("regression")
+        others = {
+            name: self._simulation(f"data.tests.{name}", path)
+            for name, path in (self.tests or {}).items()
         }
-        files = _flat(matched)
-        loaded, notes = self._loaded(files, context)
-        others = {name: self._loaded(paths, context) for name, paths in other_files.items()}
-        positive, positive_notes = self._positive([loaded, *(each for each, _ in others.values())])
-        refuse_few(loaded)
-        scales = np.ones(len(patterns)) if self.scale is None else np.asarray(self.scale, float)
-        per_file = np.repeat(scales, [len(each) for each in matched])
-        random = context.child("data").stream("split")
-        everything = self._sample(loaded, per_file, positive)
-        train, nominal = everything.split(self.train_fraction, random)
-        tests = {NOMINAL: nominal}
-        for name, (events, more) in others.items():
-            tests[name] = self._sample(events, np.ones(len(other_files[name])), positive)
-            notes += [f"{name}: {note}" for note in more]
-        hashes = {path: sha256(path) for path in [*files, *_flat(other_files.values())]}
-        again = [
-            f"data.tests: '{name}' reads {path.name}, which holds the training events"
-            for name, paths in other_files.items()
-            for path in paths
-            if hashes[path] in {hashes[each] for each in files}
-        ]
-        return RegressionTask(
-            train,
-            tests,
-            self._uncalibrated(),
-            files={str(path): digest for path, digest in hashes.items()},
-            notes=(*notes, *positive_notes),
-            warnings=tuple(again),
-        )
+        train = self._simulation("data.path", self.path, self.scale)
+        return self._tasks().regression(train, others, context)
+
+    def transport(self, context: Context) -> TransportTask:
+        """x of the simulation to that of data, with `nominal` and the pairs of both `tests`."""
+        self.check("transport")
+        others = {
+            name: (
+                self._simulation(f"data.tests.{name}", path),
+                self._data(f"data.target_tests.{name}", (self.target_tests or {})[name]),
+            )
+            for name, path in (self.tests or {}).items()
+        }
+        simulation = self._simulation("data.path", self.path, self.scale)
+        data = self._data("data.target_path", self.target_path or (), self.target_scale)
+        return self._tasks().transport((simulation, data), others, context)
 
     def with_columns(self, names: Sequence[str]) -> Table:
         """The same with further spectators, for methods that need them."""
-        missing = [name for name in dict.fromkeys(names) if name not in self._roles()]
+        missing = [name for name in dict.fromkeys(names) if name not in self._named()]
         return replace(self, spectators=[*texts("data.spectators", self.spectators), *missing])
 
-    def _roles(self) -> list[str]:
-        parts = (("x", self.x), ("z", self.z), ("spectators", self.spectators))
-        return [name for role, given in parts for name in texts(f"data.{role}", given)]
+    def _tasks(self) -> TableTasks:
+        positive = None if self.positive is None else texts("data.positive", self.positive)
+        return TableTasks(self._uncalibrated(), self.units or {}, positive, self.train_fraction)
 
-    def _grouping(self) -> list[str]:
-        return [] if self.group is None else texts("data.group", self.group)
+    def _simulation(
+        self, option: str, path: Names, scale: Sequence[float] | None = None
+    ) -> TableFiles:
+        """Files with truth."""
+        roles, names = self._roles(), self._text_columns(self.names)
+        source = Source(roles.expressions, self.select, self.tree, names, self.max_events)
+        return TableFiles.found(option, path, scale, roles, source, self.missing == "drop")
+
+    def _data(self, option: str, path: Names, scale: Sequence[float] | None = None) -> TableFiles:
+        """Files without truth; what is not said of them is as in the simulation, but for the
+        weight."""
+        roles = replace(self._roles(), z=(), spectators=(), w=self.target_w)
+        own = self.target_select is not None
+        source = Source(
+            roles.expressions,
+            self.target_select if own else self.select,
+            self.tree if self.target_tree is None else self.target_tree,
+            self._text_columns(self.names if self.target_names is None else self.target_names),
+            self.max_events,
+            "data.target_select" if own else "data.target_select (by default data.select)",
+        )
+        return TableFiles.found(option, path, scale, roles, source, self.missing == "drop")
+
+    def _text_columns(self, names: Names | None) -> list[str] | None:
+        return None if names is None else texts("data.names", names)
+
+    def _roles(self) -> Roles:
+        x, z, spectators = (
+            texts(f"data.{role}", getattr(self, role)) for role in ("x", "z", "spectators")
+        )
+        group = [] if self.group is None else texts("data.group", self.group)
+        return Roles(x, z, spectators, self.w, group)
+
+    def _named(self) -> list[str]:
+        """The columns that have a name in the sample."""
+        roles = self._roles()
+        return [*roles.x, *roles.z, *roles.spectators]
 
     def _uncalibrated(self) -> tuple[str, ...]:
-        x, z = texts("data.x", self.x), texts("data.z", self.z)
+        x, z = self._roles().x, self._roles().z
         chosen = x[: len(z)]
         if self.uncalibrated is not None:
             chosen = texts("data.uncalibrated", self.uncalibrated)
@@ -179,75 +213,3 @@ class Table:
                 "them with data.uncalibrated"
             )
         return tuple(chosen)
-
-    def _loaded(self, files: Sequence[Path], context: Context) -> tuple[Loaded, list[str]]:
-        """The rows of the files that are finite, and notes on those that are not. Every column
-        stands under its own text."""
-        weight = [] if self.w is None else [self.w]
-        wanted = dict.fromkeys([*self._roles(), *self._grouping(), *weight])
-        names = None if self.names is None else texts("data.names", self.names)
-        source = Source(tuple(wanted), self.select, self.tree, names, self.max_events)
-        loaded = load(files, source, context)
-        notes = []
-        if loaded.skipped:
-            notes.append(f"{loaded.skipped} lines with missing or surplus fields left out")
-        loaded, on_broken = finite(loaded, self.missing)
-        return loaded, [*notes, *on_broken]
-
-    def _positive(self, all_loaded: Sequence[Loaded]) -> tuple[set[str], list[str]]:
-        """The columns that are positive by nature."""
-        if self.positive is not None:
-            return set(texts("data.positive", self.positive)), []
-        found: set[str] = set()
-        for pair in zip(texts("data.z", self.z), self._uncalibrated(), strict=True):
-            values = [loaded.columns[name] for loaded in all_loaded for name in pair]
-            if all(float(np.min(each)) > 0 for each in values):
-                found |= set(pair)
-        if not found:
-            return found, []
-        listed = " and ".join(sorted(found))
-        return found, [
-            f"{listed} are positive in every row: judged by the response ẑ/z "
-            "(data.positive=[] for differences)"
-        ]
-
-    def _sample(self, loaded: Loaded, scales: FloatArray, positive: set[str]) -> Sample:
-        def columns(role: str, given: Names) -> tuple[Column, ...]:
-            return tuple(
-                Column(name, str((self.units or {}).get(name, "")), name in positive)
-                for name in texts(f"data.{role}", given)
-            )
-
-        def stacked(chosen: Sequence[Column]) -> FloatArray:
-            return np.column_stack(
-                [np.asarray(loaded.columns[c.name], dtype=np.float64) for c in chosen]
-            )
-
-        x, z = columns("x", self.x), columns("z", self.z)
-        spectators = columns("spectators", self.spectators)
-        w = np.ones(loaded.file.size) if self.w is None else loaded.columns[self.w]
-        return Sample(
-            x=stacked(x),
-            z=stacked(z),
-            w=np.asarray(w, dtype=np.float64) * scales[loaded.file],
-            x_columns=x,
-            z_columns=z,
-            group=self._groups(loaded),
-            spectators={c.name: stacked([c])[:, 0] for c in spectators},
-        )
-
-    def _groups(self, loaded: Loaded) -> IntArray:
-        """Rows of one event: equal values of the group columns, or objects of one entry."""
-        named = [loaded.columns[text] for text in self._grouping()]
-        if not named and not loaded.jagged:
-            return np.arange(loaded.file.size)
-        numbers = np.zeros(loaded.file.size, dtype=np.int64)
-        for key in named or [loaded.file, loaded.entry]:
-            _, number = np.unique(key, return_inverse=True)
-            pairs = numbers * (int(np.max(number, initial=0)) + 1) + number
-            numbers = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
-        return numbers
-
-
-def _flat(lists: Any) -> list[Path]:  # noqa: ANN401 - lists of files
-    return list(chain.from_iterable(lists))
