@@ -17,6 +17,7 @@ from calibrate.cli.compose import plan
 from calibrate.context import Context
 from calibrate.data import sources
 from calibrate.data.cms_dijet import CmsDijet
+from calibrate.data.delphes_dijet import DelphesDijet
 from calibrate.data.table import Table
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.memory import free_memory, group_free, require_memory
@@ -116,6 +117,16 @@ def test_cms_files_are_refused_before_they_are_read(tmp_path: Path):
     path = write_file(tmp_path / "a.h5", simulated(1000))
     with pytest.raises(DataError, match="loading up to 1000 events needs about"):
         CmsDijet(str(path)).masses(Context(memory=1e-9))
+
+
+def test_delphes_files_are_refused_after_the_first(tmp_path: Path):
+    row = " ".join(["0", "500", "0.1", "1", "50", "1", "480", "0.1", "1", "48"] * 2)
+    for name in ("dijets.txt", "dijets14.txt"):
+        (tmp_path / name).write_text(f"{row}\n" * 300, "utf-8")
+    with pytest.raises(
+        DataError, match=r"loading about 600 dijets needs about .* fewer files"
+    ):
+        DelphesDijet(f"{tmp_path}/*.txt").regression(Context(memory=1e-9))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "npz"])

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from calibrate.checks import count, positive_number, texts
 from calibrate.context import Context
 from calibrate.data.delphes_bins import DetectorFiles
-from calibrate.data.dijet_events import DijetEvents, DijetRegression, mass_sample
+from calibrate.data.dijet_events import (
+    JET_BYTES,
+    MASS_BYTES,
+    DijetEvents,
+    DijetRegression,
+    mass_sample,
+)
 from calibrate.data.dijet_pairs import DijetTransport
 from calibrate.data.mod_pairs import JetCuts
 from calibrate.data.mod_sets import (
@@ -28,9 +34,6 @@ from calibrate.task import RegressionTask, TransportTask
 
 RADIUS = 0.3
 """In ΔR, of the jets of a Delphes simulation and their gen jets."""
-MASS_BYTES, JET_BYTES = 160, 600
-"""Memory per event while the task is made of m_jj, or of all components of the jets, measured:
-columns, sample, its parts, resonance."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from calibrate.task import NOMINAL, RegressionTask
 TARGETS = ("mjj", "jet_pt")
 RESONANCE = "resonance"
 RECO_MASS, TRUE_MASS = "mjj_reco", "mjj_true"
+MASS_BYTES, JET_BYTES = 160, 600
+"""Memory per event while the task is made of m_jj, or of all components of the jets, measured:
+columns, sample, its parts, resonance."""
 TAIL = 0.2
 """Relative distance from the median response beyond which an event belongs to the tails."""
 
