@@ -123,9 +123,7 @@ def test_delphes_files_are_refused_after_the_first(tmp_path: Path):
     row = " ".join(["0", "500", "0.1", "1", "50", "1", "480", "0.1", "1", "48"] * 2)
     for name in ("dijets.txt", "dijets14.txt"):
         (tmp_path / name).write_text(f"{row}\n" * 300, "utf-8")
-    with pytest.raises(
-        DataError, match=r"loading about 600 dijets needs about .* fewer files"
-    ):
+    with pytest.raises(DataError, match=r"loading about 600 dijets needs about .* fewer files"):
         DelphesDijet(f"{tmp_path}/*.txt").regression(Context(memory=1e-9))
 
 
