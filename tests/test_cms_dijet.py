@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from calibrate.context import Context
-from calibrate.data import mod_files
+from calibrate.data import mod_files, mod_pairs
 from calibrate.data.cms_dijet import CmsDijet
 from calibrate.data.mod_sets import WEIGHT_SUMS
 from calibrate.errors import ConfigurationError, DataError
@@ -84,6 +84,7 @@ def rows_of(sample: Sample) -> np.ndarray:
 def test_the_masses_are_those_of_a_slow_twin(tmp_path: Path, monkeypatch, rows: int, files: int):
     """Partners are neighbours or far apart, in other blocks, in other files."""
     monkeypatch.setattr(mod_files, "ROWS", rows)
+    monkeypatch.setattr(mod_pairs, "MOST_RECENT", 3 * rows)
     jets = simulated(1500, scattered=0.1, unmatched=0.05, repeated=20, reach=1500)
     paths = write_set(tmp_path, "TOY", jets, files)
     found = masses(paths if files == 1 else f"{tmp_path}/TOY*.h5")

@@ -29,7 +29,10 @@ RECO, GEN = (tuple(f"{level}_{part}" for part in PARTS) for level in ("jet", "ge
 WEIGHT = "weight"
 JET = (*GEN, *RECO, WEIGHT)
 """What is kept of a jet, in this order."""
-PIECE = 1 << 16
+Numbered = tuple[IntArray, FloatArray]
+"""Event numbers (n,) and jets (n, 9)."""
+NOBODY: Numbered = (np.empty(0, np.int64), np.empty((0, len(JET))))
+PIECE = MOST_RECENT = 1 << 16
 LONGEST_RUN, LONGEST_EVENT, MOST_SECTIONS = 1 << 31, 1 << 40, 1 << 23
 
 
@@ -75,21 +78,24 @@ class EventPairs:
     cuts: JetCuts
     counts: JetCounts = field(default_factory=JetCounts)
     _sections: dict[int, int] = field(default_factory=dict)
-    _waiting: tuple[IntArray, FloatArray] = field(
-        default_factory=lambda: (np.empty(0, np.int64), np.empty((0, len(JET))))
-    )
+    _recent: Numbered = field(default_factory=lambda: NOBODY)
+    _waiting: Numbered = field(default_factory=lambda: NOBODY)
     _crowded: list[IntArray] = field(default_factory=list)
 
     def blocks(self, file: ModFile) -> Iterator[tuple[IntArray, DijetEvents]]:
-        """Number (n,) and jets of the events whose second jet is in a part of the file.
+        """Number (n,) and jets of the events whose jets have both come, some at a time.
 
         Raises DataError for files that cannot be used.
         """
         first = 0
         for block in file.blocks(self.cuts.columns):
             where = f"{file.path.name}, jets {first} to {first + block[WEIGHT].size - 1}"
-            yield self._paired(*self._usable(where, block))
+            pairs, self._recent = self._paired(self._recent, self._usable(where, block))
+            yield pairs
+            if self._recent[0].size > MOST_RECENT:
+                yield self._settled()
             first += block[WEIGHT].size
+        yield self._settled()
 
     def kept(self, events: IntArray) -> BoolArray:
         """Which of all events (n,), by their numbers, have exactly two usable jets."""
@@ -141,17 +147,26 @@ class EventPairs:
             raise DataError(f"{where}: more than {MOST_SECTIONS} luminosity sections: use less")
         return np.asarray((np.asarray(found, np.int64)[row] << 40) | evn, dtype=np.int64)
 
-    def _paired(self, events: IntArray, jets: FloatArray) -> tuple[IntArray, DijetEvents]:
-        events = np.concatenate([self._waiting[0], events])
-        jets = np.concatenate([self._waiting[1], jets])
+    def _settled(self) -> tuple[IntArray, DijetEvents]:
+        """The events of jets that came lately and of those that have waited longer, which are
+        sorted together now and then only: they may be many."""
+        pairs, self._waiting = self._paired(self._waiting, self._recent)
+        self._recent = NOBODY
+        return pairs
+
+    def _paired(
+        self, before: Numbered, now: Numbered
+    ) -> tuple[tuple[IntArray, DijetEvents], Numbered]:
+        """The events whose jets are among both, and the jets that are left."""
+        events, jets = (np.concatenate(parts) for parts in zip(before, now, strict=True))
         order = np.argsort(events, kind="stable")
         ordered = events[order]
         begin = np.flatnonzero(np.diff(ordered, prepend=-1))
         length = np.diff(begin, append=ordered.size)
         two, alone = begin[length >= 2], order[begin[length == 1]]
-        self._waiting = (events[alone], jets[alone])
         self._crowded.append(ordered[begin[length > 2]])
-        return ordered[two], _dijets(jets[order[two]], jets[order[two + 1]])
+        pairs = (ordered[two], _dijets(jets[order[two]], jets[order[two + 1]]))
+        return pairs, (events[alone], jets[alone])
 
 
 def _among(values: IntArray, ordered: IntArray) -> BoolArray:
