@@ -16,7 +16,7 @@ from calibrate.cli.compose import compose, plan
 from calibrate.cli.groups import choices, configuration_folder, describe, options, summary
 from calibrate.cli.run import run, show_configuration
 from calibrate.data.dijet import Dijet
-from calibrate.errors import ConfigurationError
+from calibrate.errors import ConfigurationError, MisfitError
 from calibrate.study import Study, tasks_of
 
 CONF = configuration_folder()
@@ -25,6 +25,8 @@ PAIR = ("data=gaussian", "method=mse")
 EXAMPLES = {
     "table": {"path": "jets.root", "x": ["jet_pt"]},
     "delphes_dijet": {"path": "delphes.root"},
+    "nanoaod": {"path": "nano.root"},
+    "cms_dijet": {"path": "SIM1000.h5"},
     "column": {"z": "jet_pt_jec"},
 }
 """Values of the options without a default, for each dataset or method that has some."""
@@ -34,6 +36,7 @@ FOR_TASK = {
     "transport": {
         "table": {"target_path": "data.root"},
         "delphes_dijet": {"target_path": "atlas.root"},
+        "cms_dijet": {"simulation": "delphes.root"},
     },
 }
 """What a dataset needs besides, for one kind of task."""
@@ -141,6 +144,10 @@ def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str
     transported = method in TRANSPORTERS
     kind = "transport" if transported else "regression"
     overrides = [*needed(data, kind=kind), *needed(method, "method")]
+    if not hasattr(constructor("data", data), kind):
+        with pytest.raises(MisfitError, match=f"data={data} offers .*, but {method}"):
+            plan(overrides)
+        return
     planned = plan(overrides)
     assert isinstance(planned.study, Study)
     assert isinstance(planned.study.data, constructor("data", data))
@@ -250,7 +257,7 @@ def small(name: str, few_dijets: Path) -> list[str]:
     """Overrides that make any experiment small, from what it is composed of."""
     composed = compose([f"experiment={name}"])
     gaussian = composed.hydra.runtime.choices["data"] == "gaussian"
-    overrides = ["data.n=200" if gaussian else f"data.path={few_dijets}"]
+    overrides = ["data.n=4000" if gaussian else f"data.path={few_dijets}"]
     for key, value in {"steps": 1, "epochs": 1}.items():
         if key in composed.method:
             overrides.append(f"method.{key}={value}")
