@@ -256,8 +256,10 @@ def few_dijets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(name: str, few_dijets: Path) -> list[str]:
     """Overrides that make any experiment small, from what it is composed of."""
     composed = compose([f"experiment={name}"])
-    gaussian = composed.hydra.runtime.choices["data"] == "gaussian"
-    overrides = ["data.n=4000" if gaussian else f"data.path={few_dijets}"]
+    chosen = composed.hydra.runtime.choices
+    events = 4000 if chosen["method"] == "response_transport" else 200
+    gaussian = chosen["data"] == "gaussian"
+    overrides = [f"data.n={events}" if gaussian else f"data.path={few_dijets}"]
     for key, value in {"steps": 1, "epochs": 1}.items():
         if key in composed.method:
             overrides.append(f"method.{key}={value}")

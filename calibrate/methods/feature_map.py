@@ -108,7 +108,7 @@ def feature_map(
     rng = context.stream("slices")
     slices = Slices.of(moved, data, rotations, events, rng)
     notes = _notes(plan, regularisation, len(slices.directions))
-    summary = FitSummary(time.perf_counter() - began, notes=notes)
+    summary = FitSummary(time.perf_counter() - began, steps=1, notes=notes)
     return FeatureMap(Domain.of(s), coordinates, linear, start, box, slices, summary)
 
 

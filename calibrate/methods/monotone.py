@@ -43,7 +43,7 @@ def monotone_map(simulation: Sample, data: Sample, knots: int) -> QuantileMap:
     simulated, measured = (Distribution.of(s.x[:, 0], s.w) for s in (simulation, data))
     table, note = _table(simulated, measured, knots)
     notes = (note, "outside the training range the map goes on straight")
-    summary = FitSummary(time.perf_counter() - start, notes=notes)
+    summary = FitSummary(time.perf_counter() - start, steps=1, notes=notes)
     return QuantileMap(domain, table.x, table.y, table.end_slopes(), summary)
 
 
