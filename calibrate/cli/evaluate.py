@@ -10,7 +10,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from calibrate.cli.compose import METHOD, Plan, named_groups, plan
+from calibrate.cli.compose import METHOD, named_groups
+from calibrate.cli.planning import Plan, plan
 from calibrate.cli.run import execute
 from calibrate.errors import ConfigurationError
 from calibrate.loading import fitted_file, load_calibration

@@ -1,4 +1,4 @@
-"""`calibrate run`: one study, or a sweep of them through Hydra's launcher."""
+"""`calibrate run`: one study in a run folder of its own."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
 from calibrate import provenance
-from calibrate.checks import choice
-from calibrate.cli.compose import VERSION_BASE, Plan, as_yaml, compose, parse, plan
-from calibrate.cli.groups import GROUPS, choices, configuration_folder
-from calibrate.cli.kinds import with_evaluators
+from calibrate.cli.compose import compose
+from calibrate.cli.planning import Plan, plan
 from calibrate.cli.progress import progress
+from calibrate.cli.recipe import shown
 from calibrate.context import Context
 from calibrate.errors import CalibrateError
 from calibrate.records import ClosureCurve, Outcome, TransportHistogram
@@ -42,59 +39,28 @@ def execute(planned: Plan, command: str, about: Mapping[str, Any] | None = None)
     """Run what is planned; `about` goes into the `run` block of the report."""
     context = Context(seed=planned.seed, device=planned.device, progress=progress())
     folder = create_run_folder(Path(planned.output), planned.data, planned.method)
+    _tell(run_in(folder, planned, command, context, about or {}), folder)
+    return 0
+
+
+def run_in(
+    folder: Path, planned: Plan, command: str, context: Context, about: Mapping[str, Any]
+) -> Outcome:
+    """Run what is planned in a new, empty folder; a failure leaves its traceback in run.log."""
     with _logged(folder, command):
-        known = {**_about(planned, command), **(about or {})}
+        known = {**_about(planned, command), **about}
         result = run_study(planned.study, context, known, planned.configuration)
         if planned.note:
             notes = (planned.note, *result.outcome.notes)
             result = replace(result, outcome=replace(result.outcome, notes=notes))
         for warning in result.outcome.warnings:
             log.warning(warning)
-        outcome = write(folder, result, planned.figures, context)
-    _tell(outcome, folder)
-    return 0
-
-
-def run_many(overrides: Sequence[str]) -> int:
-    """Run every combination of a sweep through Hydra; exit status 1 if any of them failed."""
-    _check_choices(overrides)
-    first = [
-        f"{o.key_or_group}={next(o.sweep_string_iterator())}" if o.is_sweep_override() else text
-        for o, text in zip(parse(overrides), overrides, strict=True)
-    ]
-    plan(first)
-    failed: list[str] = []
-
-    def job(composed: DictConfig) -> None:
-        task = list(HydraConfig.get().overrides.task)
-        print(f"calibrate run {' '.join(task)}")
-        try:
-            run(task)
-        except CalibrateError as error:
-            failed.append(f"{' '.join(task)}: {error}")
-            print(f"calibrate: error: {failed[-1]}", file=sys.stderr)
-
-    overrides = with_evaluators(overrides, parse(overrides))
-    folder = str(configuration_folder())
-    sys.argv = ["calibrate", "--multirun", *overrides]
-    hydra.main(version_base=VERSION_BASE, config_path=folder, config_name="config")(job)()
-    if failed:
-        jobs = "1 job" if len(failed) == 1 else f"{len(failed)} jobs"
-        print(f"calibrate: error: {jobs} failed", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _check_choices(overrides: Sequence[str]) -> None:
-    """Refuse a misspelt choice anywhere in a sweep before its first job."""
-    for override in parse(overrides):
-        if override.key_or_group in GROUPS and override.is_sweep_override():
-            for name in override.sweep_string_iterator():
-                choice(override.key_or_group, name, choices(override.key_or_group))
+        return write(folder, result, planned.figures, context)
 
 
 def show_configuration(overrides: Sequence[str]) -> str:
     """The composed configuration as YAML."""
-    return as_yaml(compose(overrides))
+    return OmegaConf.to_yaml(shown(compose(overrides)))
 
 
 def _about(planned: Plan, command: str) -> dict[str, Any]:

@@ -127,6 +127,11 @@ class DelphesDijet:
         unweighted = [note for note in notes if note in (UNTRUSTED, UNNAMED)]
         return replace(task, warnings=tuple(unweighted) if len(files) > 1 else ())
 
+    def inputs(self) -> list[Path]:
+        """The files that the numbers come from; DataError if one is missing."""
+        found = found_files("data.path", texts("data.path", self.path))
+        return [path for files in found for path in files]
+
     def _asked(self) -> DijetRegression:
         return DijetRegression(
             self.target, self.train_fraction, self.resonance_mass, self.resonance_width

@@ -154,6 +154,13 @@ class Table:
             warnings=tuple(again),
         )
 
+    def inputs(self) -> list[Path]:
+        """The files that the numbers come from; DataError if one is missing."""
+        found = found_files("data.path", texts("data.path", self.path))
+        for name, given in (self.tests or {}).items():
+            found += found_files(f"data.tests.{name}", texts(f"data.tests.{name}", given))
+        return _flat(found)
+
     def with_columns(self, names: Sequence[str]) -> Table:
         """The same with further spectators, for methods that need them."""
         missing = [name for name in dict.fromkeys(names) if name not in self._roles()]
