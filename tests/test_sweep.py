@@ -50,7 +50,11 @@ def swept(tmp_path: Path) -> Callable[..., tuple[int, Path]]:
 
 
 def planned(*names: str) -> list[Planned]:
-    return [Planned((f"name={n}",), {"name": n}, {"configuration": {"name": n}}, n) for n in names]
+    return [Planned((f"name={n}",), {"name": n}, _recipe(n), n) for n in names]
+
+
+def _recipe(name: str) -> dict[str, object]:
+    return {"method": "mse", "configuration": {"name": name}}
 
 
 @pytest.fixture
@@ -225,7 +229,7 @@ def test_the_parameters_of_a_job_are_what_was_swept():
     [
         (("data.sgima=1,2",), "no option 'data.sgima': did you mean sigma"),
         (("data.mu=range(3,3)",), r"data.mu=range\(3,3\) names no value"),
-        (("data.mu=choice()",), "cannot read the overrides"),
+        (("data.mu=choice()",), r"data.mu=choice\(\) names no value"),
         (("data.mu=interval(0,1)",), r"has no steps: list the values, or use range"),
         (("data.sigma=1,-1",), "data.sigma=-1: data.sigma must be positive, got -1"),
         (("method=mse,nnone",), "method='nnone': did you mean none"),

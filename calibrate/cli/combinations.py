@@ -26,6 +26,8 @@ ROOT_VALUES = ("seed", "replicas", "device", "note")
 """Keys without a dot whose values change nothing but themselves."""
 HANDLED = re.compile(r"(hydra|sweep)[./].*")
 """Keys that concern the sweep, not its jobs."""
+EMPTY = re.compile(r"=\s*choice\(\s*\)\s*$")
+NO_VALUE = "names no value: a sweep needs at least one"
 
 Combination = tuple[str, ...]
 
@@ -53,6 +55,8 @@ class Swept:
         fixed: dict[str, str] = {}
         axes: dict[str, tuple[str, ...]] = {}
         for text in overrides:
+            if EMPTY.search(text):
+                raise ConfigurationError(f"{text} {NO_VALUE}")
             each = parsed(text)
             if HANDLED.fullmatch(each.key_or_group):
                 continue
@@ -85,7 +89,7 @@ def _values(override: Override, text: str) -> tuple[str, ...]:
     except ValueError as error:
         raise ConfigurationError(f"{text}: {error}") from error
     if not values:
-        raise ConfigurationError(f"{text} names no value: a sweep needs at least one")
+        raise ConfigurationError(f"{text} {NO_VALUE}")
     if override.key_or_group in GROUPS:
         for value in values:
             choice(override.key_or_group, value, choices(override.key_or_group))

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import hydra
 from hydra._internal.callbacks import Callbacks  # what a HydraContext is made of
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -163,6 +162,5 @@ def launcher_of(composed: DictConfig) -> Local | Plugin:
     if part is None:
         raise ConfigurationError("hydra/launcher is null: choose local, basic or joblib")
     if part._target_ == LOCAL:
-        made: Local = hydra.utils.instantiate(part)
-        return made
+        return Local(part.workers)
     return Plugin(composed)

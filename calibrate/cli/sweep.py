@@ -80,6 +80,7 @@ def request(overrides: Sequence[str]) -> Request:
 
     Raises ConfigurationError, with the combination, for what does not exist or does not fit.
     """
+    Swept.of(overrides)
     first = compose([_first(text) for text in overrides])
     if first.hydra.sweeper._target_ != SWEEPER:
         raise ConfigurationError(
@@ -95,12 +96,9 @@ def request(overrides: Sequence[str]) -> Request:
 def _first(text: str) -> str:
     """An override, with the first of its values if it is a sweep."""
     override = parsed(text)
-    if not override.is_sweep_override() or not override.is_discrete_sweep():
+    if not override.is_sweep_override():
         return text
-    value = next(iter(override.sweep_string_iterator()), None)
-    if value is None:
-        raise ConfigurationError(f"{text} names no value: a sweep needs at least one")
-    return f"{override.get_key_element()}={value}"
+    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
 
 
 def _check_options(given: DictConfig) -> None:

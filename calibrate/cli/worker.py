@@ -6,6 +6,7 @@ sweep is stopped, and when the process that started it is gone.
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import sys
@@ -23,6 +24,7 @@ WATCH = 0.5
 
 def work(folder: Path, threads: int | None = None) -> None:
     """Do planned jobs until there are none. `threads` of torch; None leaves them as they are."""
+    importlib.import_module("calibrate.cli.run")  # before a job's clock runs
     with Ledger(folder) as ledger:
         while job := ledger.claim():
             do(ledger, job, threads)

@@ -23,7 +23,9 @@ from calibrate.records.sweep import SweptMetric, Value
 from calibrate.sample import BoolArray, FloatArray
 
 PANEL = (7.0, 5.6)
-SMALL = (4.3, 3.9)
+SMALL = (4.1, 3.7)
+HEAD, LEFT = 0.35, 0.85
+"""Inches above the panels for the line that says who drew this, and at their left."""
 COLUMNS = 3
 MOST_NUMBERS = 100
 """Cells of a map above which they hold no numbers."""
@@ -38,20 +40,22 @@ def metric_figure(
     """A metric against the parameter `x`: points with errors, a band of the uncertainty of one
     run, and the closed form dashed. A colour for each value of `series`, or for each method; a
     panel for each value of `panels`."""
-    first = metrics[0]
-    figure, axes = _panels(len(_values(first, panels)))
+    values = _values(metrics[0], panels)
+    figure, axes = _panels(len(values), above=0.35 if panels else 0.0)
     entries: list[tuple[Artist, str]] = []
-    for each, value in zip(axes, _values(first, panels), strict=True):
+    for each, value in zip(axes, values, strict=True):
         lines = _lines(metrics, series, panels, value)
         for (label, metric, rows), look in zip(lines, _looks(lines, metrics), strict=True):
             _line(each, metric, rows, x, look)
-            if each is axes[0]:
+            if each is axes[0] and len(lines) > 1:
                 entries.append((_handle(look), label))
-        _frame(each, metrics, x, panels, value)
-    entries = entries if len(entries) > 1 else []
-    legend(axes[0], entries + _kinds(metrics), columns=min(3, max(1, len(entries))))
-    for each in axes[1:]:
-        each.set_ylim(axes[0].get_ylim())
+        _frame(each, metrics, x)
+    entries += _kinds(metrics)
+    if panels is None:
+        legend(axes[0], entries, columns=min(3, len(entries)))
+    else:
+        _legend_above(figure, entries)
+    _heads(figure, axes, metrics, panels)
     return figure
 
 
@@ -59,22 +63,47 @@ def metric_figure(
 def metric_map(metric: SweptMetric, x: str, y: str, panels: str | None = None) -> Figure:
     """A metric over the parameters `x` and `y` as colour and number ± uncertainty of one run; a
     panel for each value of `panels`."""
-    figure, axes = _panels(len(_values(metric, panels)), room=0.95)
+    figure, axes = _panels(len(_values(metric, panels)), right=0.95)
     low, high = finite_range([metric.value]) or (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1.0)
     for each, value in zip(axes, _values(metric, panels), strict=True):
         _cells(each, metric, x, y, _where(metric, panels, value), norm)
-        if panels:
-            each.set_title(_title(panels, value), size=12)
     width = figure.get_size_inches()[0]
-    place = axes[0].get_position()
     bottom = min(each.get_position().y0 for each in axes)
-    bar = figure.add_axes((1 - 0.95 / width, bottom, 0.2 / width, place.y1 - bottom))
+    height = axes[0].get_position().y1 - bottom
+    bar = figure.add_axes((1 - 0.95 / width, bottom, 0.2 / width, height))
     scale = matplotlib.cm.ScalarMappable(norm, COLOURS)
     figure.colorbar(scale, cax=bar).set_label(with_unit(plain(metric.label), metric.unit), size=13)
     ordinary_ticks(bar.yaxis, (low, high), bins=5)
-    head(axes[0], "" if panels else plain(metric.method))
+    _heads(figure, axes, [metric], panels)
     return figure
+
+
+def _heads(
+    figure: Figure, axes: Sequence[Axes], metrics: Sequence[SweptMetric], panels: str | None
+) -> None:
+    """Who drew this and whose metric it is; over each panel its value."""
+    method = metrics[0].method if len(metrics) == 1 else ""
+    if panels is None:
+        head(axes[0], method)
+        return
+    width, height = figure.get_size_inches()
+    top, right = 1 - 0.3 / height, axes[min(len(axes), COLUMNS) - 1].get_position().x1
+    figure.text(LEFT / width, top, "calibrate", weight="bold")
+    figure.text(right, top, plain(method), ha="right", size=12)
+    for each, value in zip(axes, _values(metrics[0], panels), strict=True):
+        each.set_title(_title(panels, value), size=12, loc="left")
+    for i, each in enumerate(axes):
+        if i % COLUMNS:
+            each.set_ylabel("")
+
+
+def _legend_above(figure: Figure, entries: Sequence[tuple[Artist, str]]) -> None:
+    width, height = figure.get_size_inches()
+    handles, labels = zip(*entries, strict=True)
+    place = (LEFT / width, 1 - HEAD / height)
+    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=place, ncols=len(entries),
+                  borderaxespad=0.0)  # fmt: skip
 
 
 def _values(metric: SweptMetric, name: str | None) -> list[Value]:
@@ -95,23 +124,25 @@ def _where(metric: SweptMetric, name: str | None, value: Value) -> BoolArray:
     return np.array([each == value for each in metric.points[name]])
 
 
-def _panels(number: int, room: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """One panel, or small ones side by side; `room` inches are left at the right."""
+def _panels(number: int, right: float = 0.0, above: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """One panel, or small ones side by side; room at the right and above them in inches."""
     if number == 1:
-        figure = Figure(figsize=(PANEL[0] + room, PANEL[1]))
-        width = figure.get_size_inches()[0]
+        width = PANEL[0] + right
+        figure = Figure(figsize=(width, PANEL[1]))
         box = (1.02 / width, 0.12, (PANEL[0] - 1.23) / width, 0.825)
         return figure, [figure.add_axes(box)]
     columns = min(number, COLUMNS)
     rows = math.ceil(number / columns)
-    size = (columns * SMALL[0] + room + 0.3, rows * SMALL[1] + 0.2)
-    figure = Figure(figsize=size)
+    width, height = columns * SMALL[0] + right + 0.2, rows * SMALL[1] + HEAD + above
+    figure = Figure(figsize=(width, height))
+    first: Axes | None = None
     axes = []
     for i in range(number):
-        left = (0.85 + (i % columns) * SMALL[0]) / size[0]
-        bottom = (size[1] - 0.2 - (i // columns + 1) * SMALL[1] + 0.7) / size[1]
-        box = (left, bottom, (SMALL[0] - 0.95) / size[0], (SMALL[1] - 1.15) / size[1])
-        axes.append(figure.add_axes(box))
+        left = LEFT + (i % columns) * SMALL[0]
+        bottom = height - HEAD - above - (i // columns + 1) * SMALL[1] + 0.65
+        box = (left / width, bottom / height, (SMALL[0] - 0.75) / width, (SMALL[1] - 1.0) / height)
+        axes.append(figure.add_axes(box, sharex=first, sharey=first))
+        first = axes[0]
     return figure, axes
 
 
@@ -173,26 +204,18 @@ def _places(metric: SweptMetric, x: str) -> FloatArray:
     return np.array([known.index(value) for value in values], dtype=float)
 
 
-def _frame(
-    axes: Axes, metrics: Sequence[SweptMetric], x: str, panels: str | None, value: Value
-) -> None:
+def _frame(axes: Axes, metrics: Sequence[SweptMetric], x: str) -> None:
     first = metrics[0]
     ends = [m.value + s * np.nan_to_num(m.band) for m in metrics for s in (-1, 1)]
     set_range(axes, "y", [*ends, *(m.exact for m in metrics)], margin=0.08)
-    places = _places(first, x)
-    set_range(axes, "x", [places])
+    set_range(axes, "x", [_places(first, x)])
     if not _numeric(first.points[x]):
         names = _values(first, x)
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.set_xticks(range(len(names)), [plain(shown_value(name)) for name in names])
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
     axes.set_xlabel(parameter(x))
-    axes.set_ylabel(with_unit(plain(first.label), first.unit), size=None if panels is None else 12)
-    if panels is None:
-        axes.yaxis.set_label_coords(-0.122, 1.0)
-        head(axes, first.method if len(metrics) == 1 else "")
-    else:
-        axes.set_title(_title(panels, value), size=12)
+    axes.set_ylabel(with_unit(plain(first.label), first.unit))
 
 
 def _handle(look: Look) -> Line2D:
@@ -226,7 +249,7 @@ def _cells(
         _numbers(axes, grid, norm)
     axes.set_xticks(np.arange(len(across)) + 0.5, [plain(shown_value(v)) for v in across])
     axes.set_yticks(np.arange(len(up)) + 0.5, [plain(shown_value(v)) for v in up])
-    axes.tick_params(which="both", length=0)
+    axes.tick_params(which="both", length=0, top=False, right=False)
     axes.minorticks_off()
     axes.set_xlabel(parameter(x))
     axes.set_ylabel(parameter(y))
