@@ -22,7 +22,7 @@ from calibrate.cli.sweep import request
 from calibrate.cli.worker import do
 from calibrate.errors import ConfigurationError, StorageError
 from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, RUNNING, Planned, content_hash, unique
-from calibrate.sweep.ledger import FILE, Ledger
+from calibrate.sweep.ledger import CODES, FILE, Ledger
 from calibrate.sweep.process import Process, this_process
 from calibrate.sweep.runs import settle
 
@@ -184,6 +184,32 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path, capsys):
     (tmp_path / FILE).write_text("no database " * 100)
     assert calibrate("sweep", "status", str(tmp_path)) == 1
     assert "file is not a database" in capsys.readouterr().err
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from calibrate.sweep.ledger import Ledger
+folder = Path(sys.argv[1])
+size = max(path.stat().st_size for path in folder.iterdir())
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+with Ledger(folder) as ledger:
+    for _ in range(3):
+        while job := ledger.claim():
+            ledger.fail(job, "cannot write report.json: No space left on device" * 20)
+        print(ledger.counts())
+        ledger.again("failed")
+"""
+
+
+def test_states_are_written_where_the_file_cannot_grow(tmp_path: Path):
+    """As on a full disk: neither the ledger nor its journal needs another page."""
+    with Ledger(tmp_path, new=True) as opened:
+        opened.plan(planned(*map(str, range(300))))
+    command = [sys.executable, "-c", FULL, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("'failed': 300") == 3
 
 
 def test_a_hash_tells_content_from_where_it_is_written():
@@ -352,7 +378,8 @@ def test_other_data_is_another_sweep(swept, tmp_path: Path, capsys):
 def test_a_job_without_a_process_is_lost_unless_its_report_is_whole(swept):
     _, folder = swept(*QUICK, "data.mu=0,1,2")
     with Ledger(folder) as opened, sqlite3.connect(folder / FILE) as file:
-        file.execute("UPDATE jobs SET state = 'running', born = 0")
+        file.execute("UPDATE jobs SET born = 0")
+        file.execute("UPDATE states SET state = ?", (CODES[RUNNING],))
         file.commit()
         half, other = (folder / str(job.folder) / "report.json" for job in opened.jobs()[1:])
         half.unlink()

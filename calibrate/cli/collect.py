@@ -24,12 +24,11 @@ from calibrate.sweep.told import undone, verdict
 
 def end(ledger: Ledger, seconds: float) -> int:
     """Collect, and say how it ended: exit status 1 unless every job is done."""
-    page = collect(ledger)
     jobs, stopped = ledger.jobs(), ledger.stopped()
     for line in undone(jobs, stopped):
         print(line, file=sys.stderr)
-    print(f"{verdict(jobs)} in {seconds:.1f} s")
-    print(page)
+    print(f"{verdict(jobs)} in {seconds:.1f} s", flush=True)
+    print(collect(ledger))
     return 0 if all(job.state == DONE for job in jobs) else 1
 
 

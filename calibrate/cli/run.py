@@ -19,7 +19,7 @@ from calibrate.cli.planning import Plan, plan
 from calibrate.cli.progress import progress
 from calibrate.cli.recipe import shown
 from calibrate.context import Context
-from calibrate.errors import CalibrateError
+from calibrate.errors import CalibrateError, StorageError
 from calibrate.records import ClosureCurve, Outcome, TransportHistogram
 from calibrate.report import transport_verdict
 from calibrate.report.files import create_run_folder, write
@@ -91,16 +91,32 @@ def _tell(outcome: Outcome, folder: Path) -> None:
     print(folder / "report.html")
 
 
+class LogFile(logging.FileHandler):
+    """A log that keeps to itself that it cannot be written, until it is asked."""
+
+    error: BaseException | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Remember the error; logging would print its traceback."""
+        self.error = sys.exc_info()[1]
+
+    def refuse_broken(self) -> None:
+        """Raise StorageError if something could not be written."""
+        if self.error is not None:
+            raise StorageError(f"cannot write {self.baseFilename}: {self.error}") from self.error
+
+
 @contextmanager
 def _logged(folder: Path, command: str) -> Iterator[None]:
     """Log to the run folder; a failure leaves its traceback there and goes on upwards."""
-    handler = logging.FileHandler(folder / LOG_FILE, encoding="utf-8")
+    handler = LogFile(folder / LOG_FILE, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
-    log.info(command)
     try:
+        log.info(command)
+        handler.refuse_broken()
         yield
         log.info("report written")
     except CalibrateError:
