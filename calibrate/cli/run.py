@@ -100,6 +100,13 @@ class LogFile(logging.FileHandler):
         """Remember the error; logging would print its traceback."""
         self.error = sys.exc_info()[1]
 
+    def close(self) -> None:
+        """Close the file, as far as that is possible."""
+        try:
+            super().close()
+        except OSError as error:
+            self.error = error
+
     def refuse_broken(self) -> None:
         """Raise StorageError if something could not be written."""
         if self.error is not None:

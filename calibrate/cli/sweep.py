@@ -208,7 +208,7 @@ def _carry_on(ledger: Ledger, launcher: Local | Plugin, again: Sequence[str]) ->
 def _launch(ledger: Ledger, launcher: Local | Plugin) -> None:
     """Have the planned jobs done; again, where a process died under a job or a launcher broke."""
     losses: Counter[int] = Counter()
-    idle, broken = 0, "it did not start them"
+    idle, broken = 0, "it ended without them"
     while ledger.counts()[PLANNED] and not ledger.stopped():
         before = _ended(ledger)
         try:

@@ -36,7 +36,7 @@ def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
     try:
         _run(ledger, job, _created(folder), threads)
         ledger.finish(job)
-    except CalibrateError as error:
+    except (CalibrateError, OSError) as error:
         _fail(ledger, job, str(error))
     except BaseException:
         ledger.put_back(job)
