@@ -462,6 +462,17 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_done_again(tmp_path: Pa
         assert [job.state for job in opened.jobs()] == [DONE] * 6
 
 
+def test_the_launcher_of_joblib_does_the_same_and_leaves_no_process(tmp_path: Path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    overrides = [*QUICK, "data.mu=0,1,2", f"sweep.dir={tmp_path / 'sweep'}"]
+    done = subprocess.run(
+        [*COMMAND, *overrides, "hydra/launcher=joblib"], capture_output=True, text=True
+    )  # its workers hold the pipes: this would wait for them
+    assert done.returncode == 0, done.stderr
+    assert "3 jobs: 3 done" in done.stdout
+    assert states(tmp_path / "sweep") == [DONE] * 3
+
+
 def test_an_interrupted_sweep_says_how_it_goes_on(tmp_path: Path):
     folder = tmp_path / "sweep"
     overrides = [*QUICK, "data.mu=range(0,400)", f"sweep.dir={folder}", "hydra.launcher.workers=2"]

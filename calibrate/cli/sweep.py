@@ -64,9 +64,9 @@ def sweep(overrides: Sequence[str]) -> int:
     folder = _folder(asked)
     again = (LOST, FAILED) if asked.options.retry else (LOST,)
     with Ledger(folder, new=True) as ledger, _driven(ledger):
-        ledger.plan(asked.jobs)
-        ledger.note(
-            command=ledger.about().get("command", asked.command),
+        ledger.plan(
+            asked.jobs,
+            command=asked.command,
             overrides=list(overrides),
             version=provenance.version(),
             fail_fast=asked.options.fail_fast,

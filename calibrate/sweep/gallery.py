@@ -119,7 +119,11 @@ def _of_metric(
 
 def _uncertainty(points: Sequence[Point]) -> str:
     runs = max(len(point.jobs) for point in points)
-    return f"spread over {runs} seeds" if runs > 1 else "error of the run, all of one seed"
+    return (
+        f"spread over {runs} seeds"
+        if runs > 1
+        else "error of a run by its test events, all of one seed"
+    )
 
 
 def _others(name: str, points: Sequence[Point]) -> list[str]:

@@ -117,9 +117,11 @@ class Ledger:
         reason: str | None = self.about().get("stop")
         return reason
 
-    def plan(self, jobs: Sequence[Planned]) -> None:
-        """Add jobs that are not there yet. Raises ConfigurationError if the ledger holds a job
-        that is not among them: another sweep's."""
+    def plan(self, jobs: Sequence[Planned], **about: Any) -> None:  # noqa: ANN401
+        """Add jobs that are not there yet, and facts about the sweep.
+
+        Raises ConfigurationError if the ledger holds a job that is not among them: another sweep's.
+        """
         with self._db.writing():
             rows = self._db.execute("SELECT content, overrides FROM jobs").fetchall()
             wanted = {job.content for job in jobs}
@@ -133,6 +135,7 @@ class Ledger:
             new = [job for job in jobs if job.content not in known]
             for number, job in enumerate(new, start=len(rows)):
                 self._insert(number, job)
+            self._note(about)
         with (
             self._db.writing()
         ):  # the journal grows to the size of a large transaction, and keeps it
