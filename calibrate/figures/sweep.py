@@ -27,6 +27,7 @@ SMALL = (4.1, 3.7)
 HEAD, LEFT = 0.35, 0.85
 """Inches above the panels for the line that says who drew this, and at their left."""
 COLUMNS = 3
+METHOD = "method"
 MOST_NUMBERS = 100
 """Cells of a map above which they hold no numbers."""
 BAND = 0.18
@@ -50,7 +51,7 @@ def metric_figure(
             if each is axes[0] and len(lines) > 1:
                 entries.append((_handle(look), label))
         _frame(each, metrics, x)
-    entries += _kinds(metrics)
+    entries += _kinds(metrics, x)
     if panels is None:
         legend(axes[0], entries, columns=min(3, len(entries)))
     else:
@@ -83,7 +84,8 @@ def _heads(
     figure: Figure, axes: Sequence[Axes], metrics: Sequence[SweptMetric], panels: str | None
 ) -> None:
     """Who drew this and whose metric it is; over each panel its value."""
-    method = metrics[0].method if len(metrics) == 1 else ""
+    swept = len(metrics) > 1 or METHOD in metrics[0].points
+    method = "" if swept else metrics[0].method
     if panels is None:
         head(axes[0], method)
         return
@@ -222,13 +224,16 @@ def _handle(look: Look) -> Line2D:
     return Line2D([], [], color=look.colour, marker=look.marker, linestyle="none")
 
 
-def _kinds(metrics: Sequence[SweptMetric]) -> list[tuple[Artist, str]]:
+def _kinds(metrics: Sequence[SweptMetric], x: str) -> list[tuple[Artist, str]]:
+    """The band (an error bar where `x` takes words) and the closed form."""
     spread = any(np.isfinite(metric.spread).any() for metric in metrics)
     text = "± spread over seeds" if spread else "± error"
+    known = any(np.isfinite(metric.exact).any() for metric in metrics)
+    if not _numeric(metrics[0].points[x]):
+        marks = [("|", text)] + ([("_", "closed form")] if known else [])
+        return [(_handle(Look(DARK, marker, 0)), each) for marker, each in marks]
     found: list[tuple[Artist, str]] = [(Patch(facecolor=DARK, alpha=BAND), text)]
-    if any(np.isfinite(metric.exact).any() for metric in metrics):
-        found.append(dashed_entry())
-    return found
+    return [*found, dashed_entry()] if known else found
 
 
 def _title(name: str, value: Value) -> str:

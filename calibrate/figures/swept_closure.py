@@ -15,11 +15,13 @@ from calibrate.figures.labels import deviation_unit, parameter, plain, shown_val
 from calibrate.figures.layout import head, legend, one_panel, set_range
 from calibrate.figures.marks import dashed_entry, points, trusted, truth_scale
 from calibrate.figures.style import DARK, Look, styled
-from calibrate.figures.sweep import ordered_looks
+from calibrate.figures.sweep import METHOD, ordered_looks
 from calibrate.records import ClosureCurve
 from calibrate.records.sweep import SweptCurve
 
 BAND = 0.14
+LONG = 16
+"""Letters of a legend's entry above which there are two columns."""
 
 
 @styled()
@@ -40,8 +42,11 @@ def swept_closure_figure(found: Sequence[SweptCurve]) -> Figure:
     first = found[0].curve
     axes.set_ylabel(with_unit("Bias", deviation_unit(first)))
     truth_scale(axes, [each.curve for each in found])
-    head(axes, f"{first.method}, test sample: {first.test}")
-    legend(axes, _entries(found) + (_kinds() if known else []), columns=3)
+    whose = "" if METHOD in found[0].values else f"{first.method}, "
+    head(axes, f"{whose}test sample: {first.test}")
+    longest = max(len(values_of(each)) for each in found)
+    entries = _entries(found) + (_kinds() if known else [])
+    legend(axes, entries, columns=3 if longest < LONG else 2)
     return figure
 
 
@@ -85,8 +90,10 @@ def _entries(found: Sequence[SweptCurve]) -> list[tuple[Artist, str]]:
 def values_of(found: SweptCurve) -> str:
     """The swept values of a run, as they are printed."""
     return ", ".join(
-        f"{parameter(key)} = {plain(shown_value(value))}" for key, value in found.values.items()
-    )
+        plain(shown_value(value)) if key == METHOD
+        else f"{parameter(key)} = {plain(shown_value(value))}"
+        for key, value in found.values.items()
+    )  # fmt: skip
 
 
 def _kinds() -> list[tuple[Artist, str]]:
