@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from calibrate.checks import positive_integer
 from calibrate.cli.compose import initialised
-from calibrate.cli.worker import do, work
+from calibrate.cli.worker import do, load_libraries, work
 from calibrate.errors import ConfigurationError
 from calibrate.sweep.job import PLANNED
 from calibrate.sweep.ledger import Ledger
@@ -126,7 +126,8 @@ def _close_pool() -> None:
     """End joblib's workers, which would wait five minutes for more, and hold the terminal."""
     loky = sys.modules.get("joblib.externals.loky")
     if loky:
-        loky.get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        pool = loky.get_reusable_executor(reuse=True)
+        getattr(pool, "terminate", pool.shutdown)(kill_workers=True)  # joblib's own also tidies up
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Task:
 
     def __call__(self, composed: DictConfig) -> None:
         """Do the job whose number is given, unless it is done or the sweep is stopped."""
+        load_libraries()
         with Ledger(self.folder) as ledger:
             job = ledger.claim(composed.job)
             if job:

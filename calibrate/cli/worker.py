@@ -24,10 +24,15 @@ WATCH = 0.5
 
 def work(folder: Path, threads: int | None = None) -> None:
     """Do planned jobs until there are none. `threads` of torch; None leaves them as they are."""
-    importlib.import_module("calibrate.cli.run")  # before a job's clock runs
+    load_libraries()
     with Ledger(folder) as ledger:
         while job := ledger.claim():
             do(ledger, job, threads)
+
+
+def load_libraries() -> None:
+    """Import what every run needs, before the clock of the first job runs."""
+    importlib.import_module("calibrate.cli.run")
 
 
 def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
