@@ -19,7 +19,7 @@ import numpy as np
 from kernel_likelihood import KernelLikelihood
 
 import calibrate.cli.main  # noqa: F401 - first: it says how the threads of torch wait
-from calibrate.cli.compose import plan
+from calibrate.cli.planning import plan
 from calibrate.context import Context
 from calibrate.errors import FitError
 from calibrate.estimate import Calibration

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import calibrate.cli.main  # noqa: F401 - first: it says how the threads of torch wait
-from calibrate.cli.compose import Plan, plan
+from calibrate.cli.planning import Plan, plan
 from calibrate.context import Context
 from calibrate.pairing import low_discrepancy_pairs
 from calibrate.task import RegressionTask

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -191,6 +192,15 @@ class TransportDataset(Protocol):
 
     def transport(self, context: Context) -> TransportTask:
         """The events of this source as a transport task."""
+        ...
+
+
+@runtime_checkable
+class FromFiles(Protocol):
+    """A dataset whose numbers come from files: a sweep that goes on asks whether they changed."""
+
+    def inputs(self) -> Sequence[Path]:
+        """The files that are read; DataError if one is missing."""
         ...
 
 

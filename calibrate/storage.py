@@ -50,10 +50,14 @@ def write_text(path: Path, text: str) -> None:
 
 def save_state(path: Path, kind: str, state: Mapping[str, Any]) -> None:
     """Store a nested mapping of arrays, numbers, strings, None and sequences of these."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         file.attrs["calibrate_schema"] = SCHEMA
         file.attrs["kind"] = kind
         _write_mapping(file, state)
+        file.flush()
+        image = file.id.get_file_image()
+    with atomic(path) as temporary:  # HDF5 itself does not survive a full disk
+        temporary.write_bytes(image)
 
 
 def load_state(path: Path) -> tuple[str, dict[str, Any]]:

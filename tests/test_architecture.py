@@ -29,7 +29,7 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
     2: ("train", "figures", "contents"),
     3: ("methods", "evaluators"),
     3.5: ("loading", "stored"),
-    4: ("study", "apply", "report"),
+    4: ("study", "apply", "report", "sweep"),
     5: ("cli", "calibrate"),
 }
 FLOORS = {room: floor for floor, rooms in ROOMS_BY_FLOOR.items() for room in rooms}

@@ -12,8 +12,9 @@ import h5py
 import pytest
 from omegaconf import OmegaConf
 
-from calibrate.cli.compose import compose, plan
+from calibrate.cli.compose import compose
 from calibrate.cli.groups import choices, configuration_folder, describe, options, summary
+from calibrate.cli.planning import plan
 from calibrate.cli.run import run, show_configuration
 from calibrate.data.dijet import Dijet
 from calibrate.errors import ConfigurationError, MisfitError

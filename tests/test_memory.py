@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from calibrate import memory
-from calibrate.cli.compose import plan
+from calibrate.cli.planning import plan
 from calibrate.context import Context
 from calibrate.data import sources
 from calibrate.data.cms_dijet import CmsDijet

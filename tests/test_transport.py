@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibrate.cli.compose import compose, plan
+from calibrate.cli.compose import compose
 from calibrate.cli.kinds import refuse_misfit
 from calibrate.cli.main import guarded
+from calibrate.cli.planning import plan
 from calibrate.cli.report import redraw
 from calibrate.cli.run import run as run_command
 from calibrate.context import Context

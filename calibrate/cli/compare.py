@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from calibrate import provenance
-from calibrate.cli.compose import plain_options
 from calibrate.cli.progress import progress
+from calibrate.cli.recipe import plain_options
 from calibrate.context import Context
 from calibrate.report.comparison.comparison import Comparison, compare
 from calibrate.report.comparison.files import write

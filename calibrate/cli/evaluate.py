@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from calibrate.cli.compose import METHOD, Plan, named_groups, plain_options, plan
+from calibrate.cli.compose import METHOD, named_groups
+from calibrate.cli.planning import Plan, plan
+from calibrate.cli.recipe import plain_options
 from calibrate.cli.run import execute
 from calibrate.errors import ConfigurationError
 from calibrate.evaluators.prior_stress import PriorStress

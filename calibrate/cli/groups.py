@@ -13,6 +13,7 @@ from pathlib import Path
 
 GROUPS = ("data", "method", "experiment", "evaluator")
 INNER_KEY = re.compile(r"^  ([a-z_]\w*):(.*)$")
+AT_START = re.compile(r"^[a-z_]")
 KEY = re.compile(r"^( *)([a-z_]\w*):(.*)$")
 
 
@@ -70,11 +71,29 @@ def describe(overrides: Sequence[str]) -> str:
 
 
 def _config_options() -> list[tuple[str, str, str]]:
-    rows = [row for row in options("", "config") if row[0] not in ("hydra", "defaults", "report")]
+    parts = ("hydra", "defaults", "report", "sweep")
+    rows = [row for row in options("", "config") if row[0] not in parts]
     return [
         *rows,
         ("report.figures", "true", "false: no figures now; `calibrate report` draws them"),
+        *((f"sweep.{key}", value, note) for key, value, note in inner_options("config", "sweep")),
+        ("hydra/launcher", "local", "of a sweep: local, basic (one by one) or joblib"),
+        ("hydra.launcher.workers", "null", "of the local launcher; null: one for each core"),
     ]
+
+
+def inner_options(name: str, part: str) -> Iterator[tuple[str, str, str]]:
+    """Key, default and explanation of every option below a part of a file."""
+    lines = _lines("", name)
+    note: list[str] = []
+    for line in itertools.takewhile(lambda line: not AT_START.match(line),
+                                    lines[lines.index(f"{part}:") + 1 :]):  # fmt: skip
+        found = INNER_KEY.match(line)
+        if line.startswith("  # "):
+            note.append(line[4:].strip())
+        elif found:
+            yield found[1], found[2].strip(), " ".join(note)
+            note = []
 
 
 def _describe_group(group: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import hydra
@@ -16,6 +17,7 @@ from calibrate.study import REGRESSION, common_tasks, misfit, offered_tasks, tas
 DATA, METHOD, EVALUATOR, EXPERIMENT = "data", "method", "evaluator", "experiment"
 
 
+@cache
 def named_class(group: str, name: str) -> Any:  # noqa: ANN401 - any class
     """The class that `conf/<group>/<name>.yaml` names."""
     part: Any = OmegaConf.load(configuration_folder() / group / f"{name}.yaml")

@@ -26,7 +26,8 @@ Examples:
   calibrate run method=gaussian_ansatz data=dijet
   calibrate run method=mse data=gaussian data.mu=1 compare_with=[none,gaussian_ansatz]
   calibrate run experiment=fig1
-  calibrate run -m data=gaussian method=mse data.mu=-2,-1,0,1,2
+  calibrate run -m data=gaussian method=mse data.mu=-2,-1,0,1,2 seed='range(0,3)'
+  calibrate run experiment=fig2a
 """
 
 
@@ -59,12 +60,13 @@ def run_command(
 
         click.echo(ctx.get_help() + "\n\n" + describe(overrides))
         return
-    from calibrate.cli.run import run, run_many, show_configuration
+    from calibrate.cli.run import run, show_configuration
+    from calibrate.cli.sweep import is_sweep, sweep
 
     if show:
         click.echo(show_configuration(overrides), nl=False)
         return
-    ctx.exit(run_many(overrides) if multirun else run(overrides))
+    ctx.exit(sweep(overrides) if multirun or is_sweep(overrides) else run(overrides))
 
 
 @cli.command("apply", context_settings={"max_content_width": 100})
@@ -179,6 +181,51 @@ def check_command(path: str) -> None:
 
     for line in check(path):
         click.echo(line)
+
+
+@cli.group("sweep", no_args_is_help=False)
+def sweep_group() -> None:
+    """Look at a sweep, go on with it, stop it, or collect what it found."""
+
+
+DIR = click.argument("folder", metavar="DIR", type=click.Path())
+
+
+@sweep_group.command("status")
+@DIR
+def sweep_status(folder: str) -> None:
+    """How many jobs are done, and what runs or went wrong."""
+    from calibrate.cli.sweep_status import status
+
+    click.echo(status(folder))
+
+
+@sweep_group.command("retry")
+@DIR
+@click.pass_context
+def sweep_retry(ctx: click.Context, folder: str) -> None:
+    """Do again what failed or was lost, and what was never started."""
+    from calibrate.cli.sweep import retry
+
+    ctx.exit(retry(folder))
+
+
+@sweep_group.command("cancel")
+@DIR
+def sweep_cancel(folder: str) -> None:
+    """Start no further job; those that run come to their end."""
+    from calibrate.cli.sweep_status import cancel
+
+    click.echo(cancel(folder))
+
+
+@sweep_group.command("collect")
+@DIR
+def sweep_collect(folder: str) -> None:
+    """Write the tables and the page again, of what is done so far."""
+    from calibrate.cli.collect import collect_folder
+
+    click.echo(collect_folder(folder))
 
 
 def main() -> NoReturn:

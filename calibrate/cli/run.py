@@ -1,4 +1,4 @@
-"""`calibrate run`: one study, or a sweep of them through Hydra's launcher."""
+"""`calibrate run`: one study in a run folder of its own."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
 from calibrate import provenance
-from calibrate.checks import choice
-from calibrate.cli.compose import VERSION_BASE, Plan, as_yaml, compose, parse, plan
-from calibrate.cli.groups import GROUPS, choices, configuration_folder
-from calibrate.cli.kinds import with_evaluators
+from calibrate.cli.compose import compose
+from calibrate.cli.planning import Plan, plan
 from calibrate.cli.progress import progress
+from calibrate.cli.recipe import shown
 from calibrate.context import Context
-from calibrate.errors import CalibrateError
+from calibrate.errors import CalibrateError, StorageError
 from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSample
 from calibrate.report import transport_verdict
 from calibrate.report.files import create_run_folder, write
@@ -44,59 +41,28 @@ def execute(planned: Plan, command: str, about: Mapping[str, Any] | None = None)
         seed=planned.seed, device=planned.device, progress=progress(), memory=planned.memory
     )
     folder = create_run_folder(Path(planned.output), planned.data, planned.method)
+    _tell(run_in(folder, planned, command, context, about or {}), folder)
+    return 0
+
+
+def run_in(
+    folder: Path, planned: Plan, command: str, context: Context, about: Mapping[str, Any]
+) -> Outcome:
+    """Run what is planned in a new, empty folder; a failure leaves its traceback in run.log."""
     with _logged(folder, command):
-        known = {**_about(planned, command), **(about or {})}
+        known = {**_about(planned, command), **about}
         result = run_study(planned.study, context, known, planned.configuration)
         if planned.note:
             notes = (planned.note, *result.outcome.notes)
             result = replace(result, outcome=replace(result.outcome, notes=notes))
         for warning in result.outcome.warnings:
             log.warning(warning)
-        outcome = write(folder, result, planned.figures, context)
-    _tell(outcome, folder)
-    return 0
-
-
-def run_many(overrides: Sequence[str]) -> int:
-    """Run every combination of a sweep through Hydra; exit status 1 if any of them failed."""
-    _check_choices(overrides)
-    first = [
-        f"{o.key_or_group}={next(o.sweep_string_iterator())}" if o.is_sweep_override() else text
-        for o, text in zip(parse(overrides), overrides, strict=True)
-    ]
-    plan(first)
-    failed: list[str] = []
-
-    def job(composed: DictConfig) -> None:
-        task = list(HydraConfig.get().overrides.task)
-        print(f"calibrate run {' '.join(task)}")
-        try:
-            run(task)
-        except CalibrateError as error:
-            failed.append(f"{' '.join(task)}: {error}")
-            print(f"calibrate: error: {failed[-1]}", file=sys.stderr)
-
-    overrides = with_evaluators(overrides, parse(overrides))
-    folder = str(configuration_folder())
-    sys.argv = ["calibrate", "--multirun", *overrides]
-    hydra.main(version_base=VERSION_BASE, config_path=folder, config_name="config")(job)()
-    if failed:
-        jobs = "1 job" if len(failed) == 1 else f"{len(failed)} jobs"
-        print(f"calibrate: error: {jobs} failed", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _check_choices(overrides: Sequence[str]) -> None:
-    """Refuse a misspelt choice anywhere in a sweep before its first job."""
-    for override in parse(overrides):
-        if override.key_or_group in GROUPS and override.is_sweep_override():
-            for name in override.sweep_string_iterator():
-                choice(override.key_or_group, name, choices(override.key_or_group))
+        return write(folder, result, planned.figures, context)
 
 
 def show_configuration(overrides: Sequence[str]) -> str:
     """The composed configuration as YAML."""
-    return as_yaml(compose(overrides))
+    return OmegaConf.to_yaml(shown(compose(overrides)))
 
 
 def _about(planned: Plan, command: str) -> dict[str, Any]:
@@ -126,16 +92,39 @@ def _tell(outcome: Outcome, folder: Path) -> None:
     print(folder / "report.html")
 
 
+class LogFile(logging.FileHandler):
+    """A log that keeps to itself that it cannot be written, until it is asked."""
+
+    error: BaseException | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Remember the error; logging would print its traceback."""
+        self.error = sys.exc_info()[1]
+
+    def close(self) -> None:
+        """Close the file, as far as that is possible."""
+        try:
+            super().close()
+        except OSError as error:
+            self.error = error
+
+    def refuse_broken(self) -> None:
+        """Raise StorageError if something could not be written."""
+        if self.error is not None:
+            raise StorageError(f"cannot write {self.baseFilename}: {self.error}") from self.error
+
+
 @contextmanager
 def _logged(folder: Path, command: str) -> Iterator[None]:
     """Log to the run folder; a failure leaves its traceback there and goes on upwards."""
-    handler = logging.FileHandler(folder / LOG_FILE, encoding="utf-8")
+    handler = LogFile(folder / LOG_FILE, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
-    log.info(command)
     try:
+        log.info(command)
+        handler.refuse_broken()
         yield
         log.info("report written")
     except CalibrateError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from calibrate.checks import count, positive_number, texts
 from calibrate.context import Context
@@ -25,7 +26,7 @@ from calibrate.data.mod_sets import (
     jet_columns,
     mod_sets,
 )
-from calibrate.data.sources import found_files, refuse_repeated
+from calibrate.data.sources import found_files, input_files, refuse_repeated
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.memory import require_memory
 from calibrate.provenance import sha256
@@ -126,6 +127,10 @@ class CmsDijet:
             (stands, *(f"simulation: {note}" for note in simulated.notes), *notes),
         )
         return replace(task, warnings=simulated.warnings)
+
+    def inputs(self) -> list[Path]:
+        """The files that the numbers come from; DataError if one is missing."""
+        return input_files({"data.path": self.path, "data.simulation": self.simulation})
 
     def masses(self, context: Context) -> Sample:
         """m_jj of all events."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from calibrate.checks import positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.data.delphes_bins import DetectorDijets, DetectorFiles
 from calibrate.data.dijet_events import DijetRegression
 from calibrate.data.dijet_pairs import DijetTransport
+from calibrate.data.sources import input_files
 from calibrate.errors import ConfigurationError
 from calibrate.task import RegressionTask, TransportTask
 
@@ -93,6 +95,10 @@ class DelphesDijet:
             (stands, *simulation.notes, *data.notes),
         )
         return replace(task, warnings=(*simulation.warnings, *data.warnings))
+
+    def inputs(self) -> list[Path]:
+        """The files that the numbers come from; DataError if one is missing."""
+        return input_files({"data.path": self.path, "data.target_path": self.target_path})
 
     def _asked(self) -> DijetRegression:
         return DijetRegression(

@@ -87,6 +87,10 @@ class Dijet:
             self.target, self.train_fraction, self.resonance_mass, self.resonance_width
         )
 
+    def inputs(self) -> list[Path]:
+        """The files that the numbers come from."""
+        return [self.source(), bundled(self.simulation)]
+
     def source(self) -> Path:
         """The file the events come from; DataError if it does not exist."""
         if self.path is None:

@@ -11,7 +11,7 @@ import numpy as np
 from calibrate.checks import choice, fraction, positive_integer, texts
 from calibrate.context import Context
 from calibrate.data.nanoaod_files import CORRECTED_PT, RAW_PT, RHO, Counts, MatchedJets
-from calibrate.data.sources import Source, found_files, refuse_repeated
+from calibrate.data.sources import Source, found_files, input_files, refuse_repeated
 from calibrate.data.table import MISSING
 from calibrate.data.table_files import Roles, TableFiles, TableRows
 from calibrate.errors import ConfigurationError
@@ -91,6 +91,10 @@ class NanoAOD:
             notes=(_counted(counts, rows), *rows.notes),
             warnings=(*_if_few(train, test), *self._on_signs(sample)),
         )
+
+    def inputs(self) -> list[Path]:
+        """The files that the numbers come from; DataError if one is missing."""
+        return input_files({"data.path": self.path})
 
     def _files(self, counts: Counts) -> TableFiles:
         found = found_files("data.path", texts("data.path", self.path))

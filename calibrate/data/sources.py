@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from calibrate.catalogue.cache import fetch_command, fetch_hint, fetched, set_folder
 from calibrate.catalogue.entries import PublicSet, public_sets
+from calibrate.checks import texts
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.expressions import Expression, columns_of
@@ -108,6 +109,16 @@ class _Pile:
             np.concatenate([np.empty(0, np.int64), *parts]) for parts in (self.file, self.entry)
         )
         return Loaded(joined, file, entry, self.entries, self.skipped, self.jagged)
+
+
+def input_files(options: Mapping[str, Sequence[str] | str | None]) -> list[Path]:
+    """The files that options name, one option after the other; DataError if one is missing."""
+    return [
+        path
+        for option, given in options.items()
+        for matched in found_files(option, texts(option, given or ()))
+        for path in matched
+    ]
 
 
 def found_files(option: str, patterns: Sequence[str]) -> list[list[Path]]:

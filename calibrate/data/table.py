@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from calibrate.checks import choice, fraction, positive_integer, texts
 from calibrate.context import Context
-from calibrate.data.sources import Source
+from calibrate.data.sources import Source, input_files
 from calibrate.data.table_files import Roles, TableFiles
 from calibrate.data.table_options import NamedFiles, Names, factors, named_files, one_text, pairs
 from calibrate.data.table_tasks import TableTasks
@@ -151,6 +152,15 @@ class Table:
         simulation = self._simulation("data.path", self.path, self.scale)
         data = self._data("data.target_path", self.target_path or (), self.target_scale)
         return self._tasks().transport((simulation, data), others, context)
+
+    def inputs(self) -> list[Path]:
+        """The files that the numbers come from; DataError if one is missing."""
+        sides = (("", self.path, self.tests), ("target_", self.target_path, self.target_tests))
+        options: dict[str, Names | None] = {}
+        for side, path, tests in sides:
+            options[f"data.{side}path"] = path
+            options |= {f"data.{side}tests.{name}": given for name, given in (tests or {}).items()}
+        return input_files(options)
 
     def with_columns(self, names: Sequence[str]) -> Table:
         """The same with further spectators, for methods that need them."""

@@ -138,6 +138,8 @@ class View:
         """The metrics of this test sample; those without a value are left out."""
         r = self.residual
         found = _locations(r, self.whole) | self._differences() | _bias_metrics(r, curve)
+        if self.closed_form and not r.column.positive:
+            found |= self._exact(self.closed_form)
         return {name: q for name, q in found.items() if np.isfinite(q.value)}
 
     def histograms(self) -> list[Record]:
@@ -198,6 +200,19 @@ class View:
         bias, noise = form.bias(z), form.resolution(z)
         mean = binned_mean(bias, w, index, bins)
         return np.sqrt(binned_mean(noise**2 + bias**2, w, index, bins) - mean**2)
+
+    def _exact(self, form: ClosedForm) -> Scalars:
+        """What the closed form expects on these events: mean, slope of the bias, spread of u."""
+        r, w = self.residual, self.sample.w / np.sum(self.sample.w)
+        bias, noise = form.bias(r.z), form.resolution(r.z)
+        mean, centred = w @ bias, r.z - w @ r.z
+        spread = np.sqrt(w @ (noise**2 + (bias - mean) ** 2))
+        slope = (w @ (bias * centred)) / (w @ centred**2)
+        return {
+            f"closure/{r.label}/exact_mean": Quantity(float(mean), None, r.unit),
+            f"closure/{r.label}/exact_bias_slope": Quantity(float(slope)),
+            f"resolution/{r.label}/exact_std": Quantity(float(spread), None, r.unit),
+        }
 
     def _differences(self) -> Scalars:
         """Bias slope, pulls and coverage: functions of means, with errors from replicas."""

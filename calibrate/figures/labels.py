@@ -77,3 +77,21 @@ def rounded(value: float, error: float) -> str:
         return f"{value:.4g}"
     decimals = max(0, 1 - int(f"{error:.1e}".split("e")[1]))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "lambda", "mu", "sigma", "tau")
+
+
+def parameter(key: str) -> str:
+    """A swept key as it is printed: `data.mu` as μ, else its name in words."""
+    name = key.rpartition(".")[2]
+    if name in GREEK:
+        return f"$\\{name}$"
+    return plain(name.replace("_", " "))
+
+
+def shown_value(value: float | int | str | bool | None) -> str:
+    """The value of a swept parameter as it is printed."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower().replace("none", "null")
+    return f"{value:g}" if isinstance(value, int | float) else value

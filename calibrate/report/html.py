@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from calibrate.records import (
     CANNOT_TELL,
@@ -120,8 +121,7 @@ class MetricGroup:
 def render(outcome: Outcome, images: Mapping[str, bytes]) -> str:
     """The page of a study; `images` are the figures by name as PNG, possibly none."""
     pictures = [picture(key, png, outcome) for key, png in images.items()]
-    page = environment().get_template(TEMPLATE.name)
-    return page.render(
+    return template(TEMPLATE).render(
         methods=outcome.methods,
         data=str(outcome.run.get("data", "")),
         verdicts=[verdict_of(method, outcome) for method in outcome.methods],
@@ -139,15 +139,17 @@ def render(outcome: Outcome, images: Mapping[str, bytes]) -> str:
     )
 
 
-def environment() -> Environment:
-    """The templates of this room and of those below it; everything is escaped."""
-    return Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
+@cache
+def template(path: Path) -> Template:
+    """A page's template, compiled once; the style sheet of all pages is beside this module."""
+    environment = Environment(
+        loader=FileSystemLoader([path.parent, TEMPLATE.parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(path.name)
 
 
 def verdict_of(method: str, outcome: Outcome) -> Verdict:

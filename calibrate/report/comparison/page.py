@@ -14,11 +14,11 @@ from calibrate.records import Quantity
 from calibrate.report.comparison.comparison import Comparison
 from calibrate.report.comparison.numbers import Difference, best, difference
 from calibrate.report.comparison.runs import INDEPENDENT, OVERLAPPING, REFERENCE, SAME, Run, shown
-from calibrate.report.html import environment, key_metrics, picture, provenance, verdict_of
+from calibrate.report.html import key_metrics, picture, provenance, template, verdict_of
 from calibrate.report.rounding import formatted
 from calibrate.report.tables import quantity
 
-TEMPLATE = "comparison/page.html"
+TEMPLATE = Path(__file__).with_name("page.html")
 REPORT = "report.html"
 MOST_SHOWN = 100
 OF_SEVERAL_TESTS = "samples_"
@@ -62,25 +62,21 @@ def render(
     """The page as it stands in `folder`; `images` are the figures by name as PNG."""
     outcome = comparison.outcome
     names = dict.fromkeys(name for found in outcome.metrics.values() for name in found)
-    return (
-        environment()
-        .get_template(TEMPLATE)
-        .render(
-            data=about["data"],
-            labels=outcome.methods,
-            runs=[_run(label, run, comparison, folder) for label, run in comparison.runs.items()],
-            verdicts=[verdict_of(label, outcome) for label in outcome.methods],
-            warnings=comparison.warnings,
-            notes=comparison.notes,
-            differs=list(_options(comparison)),
-            groups=[
-                (heading, [(label, _row(name, comparison)) for name, label in wanted])
-                for heading, wanted in key_metrics(outcome)
-            ],
-            all_metrics=[(name, _row(name, comparison)) for name in names],
-            pictures=[picture(key, png, outcome) for key, png in images.items()],
-            provenance=list(provenance(about)),
-        )
+    return template(TEMPLATE).render(
+        data=about["data"],
+        labels=outcome.methods,
+        runs=[_run(label, run, comparison, folder) for label, run in comparison.runs.items()],
+        verdicts=[verdict_of(label, outcome) for label in outcome.methods],
+        warnings=comparison.warnings,
+        notes=comparison.notes,
+        differs=list(_options(comparison)),
+        groups=[
+            (heading, [(label, _row(name, comparison)) for name, label in wanted])
+            for heading, wanted in key_metrics(outcome)
+        ],
+        all_metrics=[(name, _row(name, comparison)) for name in names],
+        pictures=[picture(key, png, outcome) for key, png in images.items()],
+        provenance=list(provenance(about)),
     )
 
 

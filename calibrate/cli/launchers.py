@@ -1,0 +1,168 @@
+"""What starts the jobs of a sweep: worker processes of our own, or any launcher of Hydra's.
+
+A launcher of Hydra's composes each job's configuration before it calls the job. Here all is
+composed, checked and stored beforehand: the launcher is given a loader that answers at once with
+Hydra's own part of the configuration and the job's number; the job finds the rest in the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from hydra._internal.callbacks import Callbacks  # what a HydraContext is made of
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from calibrate.checks import positive_integer
+from calibrate.cli.compose import initialised
+from calibrate.cli.worker import do, load_libraries, work
+from calibrate.errors import ConfigurationError
+from calibrate.sweep.job import PLANNED
+from calibrate.sweep.ledger import Ledger
+
+LOCAL = "calibrate.cli.launchers.Local"
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+GLANCE = 0.05
+"""Seconds between two looks at the workers."""
+HEARING = 10.0
+"""Seconds that an interrupted worker has to put its job back."""
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Local:
+    """Worker processes of this machine, `workers` of them (None: one for each core), each with
+    one thread. They import once, and take job after job from the ledger. A worker that dies is
+    replaced; nobody else's job suffers."""
+
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            positive_integer("hydra.launcher.workers", self.workers)
+
+    def launch(self, folder: Path) -> None:
+        """Have all planned jobs done."""
+        with Ledger(folder) as ledger:
+            number = min(self.workers or cores(), ledger.counts()[PLANNED])
+        if number <= 1:
+            return work(folder)
+        workers = [_employed(folder) for _ in range(number)]
+        try:
+            while workers:
+                time.sleep(GLANCE)
+                ended = [each for each in workers if each.poll() is not None]
+                workers = [each for each in workers if each not in ended]
+                killed = sum(each.returncode < 0 for each in ended)
+                workers += [_employed(folder) for _ in range(killed) if _more_to_do(folder)]
+        finally:
+            _dismiss(workers)
+        return None
+
+
+def _employed(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "calibrate.cli.worker", str(folder), "1"]
+    return subprocess.Popen(command, env={**os.environ, **ONE_THREAD})
+
+
+def _more_to_do(folder: Path) -> bool:
+    with Ledger(folder) as ledger:
+        return bool(ledger.counts()[PLANNED]) and not ledger.stopped()
+
+
+def _dismiss(workers: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Interrupt workers, who put their jobs back; end those that do not listen."""
+    for each in workers:
+        each.send_signal(signal.SIGINT)
+    for each in workers:
+        try:
+            each.wait(HEARING)
+        except subprocess.TimeoutExpired:
+            each.kill()
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A launcher of Hydra's, by the composed configuration that names it."""
+
+    composed: DictConfig
+
+    def launch(self, folder: Path) -> None:
+        """Have all planned jobs done. Raises ConfigurationError if the launcher is not there."""
+        with Ledger(folder) as ledger:
+            planned = [job.number for job in ledger.jobs() if job.state == PLANNED]
+        here = self.composed.hydra.launcher._target_ == BASIC
+        given = OmegaConf.create({"hydra": self.composed.hydra, "job": None})
+        with open_dict(given):
+            given.hydra.sweep.dir, given.hydra.sweep.subdir = str(folder), "."
+        context = HydraContext(cast(ConfigLoader, Prepared()), Callbacks())
+        task = Task(folder, None if here else 1)
+        with initialised():
+            launcher = Plugins.instance().instantiate_launcher(context, task, given)
+            try:
+                launcher.launch([[f"job={number}"] for number in planned], initial_job_idx=0)
+            finally:
+                _close_pool()
+
+
+def _close_pool() -> None:
+    """End joblib's workers, which would wait five minutes for more, and hold the terminal."""
+    loky = sys.modules.get("joblib.externals.loky")
+    if loky:
+        pool = loky.get_reusable_executor(reuse=True)
+        getattr(pool, "terminate", pool.shutdown)(kill_workers=True)  # joblib's own also tidies up
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a launcher of Hydra's calls, in whichever process."""
+
+    folder: Path
+    threads: int | None
+
+    def __call__(self, composed: DictConfig) -> None:
+        """Do the job whose number is given, unless it is done or the sweep is stopped."""
+        load_libraries()
+        with Ledger(self.folder) as ledger:
+            job = ledger.claim(composed.job)
+            if job:
+                do(ledger, job, self.threads)
+
+
+class Prepared:
+    """Stands where launchers expect Hydra's loader of configurations."""
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: Sequence[str]
+    ) -> DictConfig:
+        """The master configuration with `job=number`."""
+        composed = deepcopy(master_config)
+        composed.job = int(sweep_overrides[0].removeprefix("job="))
+        return composed
+
+
+def launcher_of(composed: DictConfig) -> Local | Plugin:
+    """The launcher that a composed configuration names."""
+    part = composed.hydra.launcher
+    if part is None:
+        raise ConfigurationError("hydra/launcher is null: choose local, basic or joblib")
+    if part._target_ == LOCAL:
+        return Local(part.workers)
+    return Plugin(composed)

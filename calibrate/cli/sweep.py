@@ -1,0 +1,245 @@
+"""`calibrate run -m` and `calibrate sweep`: many runs, one ledger, none lost."""
+
+from __future__ import annotations
+
+import shlex
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from calibrate import provenance
+from calibrate.checks import choice
+from calibrate.cli.collect import end
+from calibrate.cli.combinations import Combination, Composer, Swept, parsed
+from calibrate.cli.compose import METHOD, compose
+from calibrate.cli.groups import choices, configuration_folder, options
+from calibrate.cli.launchers import Local, Plugin, launcher_of
+from calibrate.cli.planning import built
+from calibrate.errors import CalibrateError, ConfigurationError, StorageError
+from calibrate.estimate import FromFiles
+from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, Planned, content_hash, unique
+from calibrate.sweep.ledger import FILE, Ledger
+from calibrate.sweep.runs import settle
+
+SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+EXPERIMENT = "experiment"
+MOST_LOSSES = 2
+"""Times that a job is started in one go if its process dies each time."""
+MOST_IDLE = 2
+"""Rounds of a launcher in a row that end no job."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A sweep that is asked for: its jobs, checked, and what is to be done with them."""
+
+    command: str
+    jobs: Sequence[Planned]
+    launcher: Local | Plugin
+    options: DictConfig
+    output: str
+
+
+def is_sweep(overrides: Sequence[str]) -> bool:
+    """Whether the overrides name an experiment that is a sweep by itself (`hydra.mode`)."""
+    for text in overrides:
+        group, _, name = text.partition("=")
+        if group == EXPERIMENT and name in choices(EXPERIMENT):
+            found = OmegaConf.load(configuration_folder() / EXPERIMENT / f"{name}.yaml")
+            return str(OmegaConf.select(found, "hydra.mode")) == "MULTIRUN"
+    return False
+
+
+def sweep(overrides: Sequence[str]) -> int:
+    """Run every combination that is not done yet. Exit status 1 if any of them is not done."""
+    asked = request(overrides)
+    folder = _folder(asked)
+    again = (LOST, FAILED) if asked.options.retry else (LOST,)
+    with Ledger(folder, new=True) as ledger, _driven(ledger):
+        ledger.plan(
+            asked.jobs,
+            command=asked.command,
+            overrides=list(overrides),
+            version=provenance.version(),
+            fail_fast=asked.options.fail_fast,
+            metrics=None if asked.options.metrics is None else list(asked.options.metrics),
+        )
+        return _carry_on(ledger, asked.launcher, again)
+
+
+def request(overrides: Sequence[str]) -> Request:
+    """Compose and check everything before the first job.
+
+    Raises ConfigurationError, with the combination, for what does not exist or does not fit.
+    """
+    Swept.of(overrides)
+    first = compose([_first(text) for text in overrides])
+    if first.hydra.sweeper._target_ != SWEEPER:
+        raise ConfigurationError(
+            "hydra/sweeper: only basic is supported, since all jobs are checked before the first"
+        )
+    _check_options(first.sweep)
+    own = [f"{key}={value}" for key, value in (first.hydra.sweeper.params or {}).items()]
+    swept = Swept.of([*own, *overrides])
+    command = shlex.join(["calibrate", "run", "-m", *overrides])
+    return Request(command, _planned(swept), launcher_of(first), first.sweep, first.output)
+
+
+def _first(text: str) -> str:
+    """An override, with the first of its values if it is a sweep."""
+    override = parsed(text)
+    if not override.is_sweep_override():
+        return text
+    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+
+
+def _check_options(given: DictConfig) -> None:
+    if given.dir is not None and (not isinstance(given.dir, str) or not given.dir):
+        raise ConfigurationError(f"sweep.dir names a folder, got {given.dir!r}")
+    if given.retry is not None:
+        choice("sweep.retry", given.retry, (FAILED,))
+    if not isinstance(given.fail_fast, bool):
+        raise ConfigurationError(f"sweep.fail_fast is true or false: {given.fail_fast!r}")
+    if given.metrics is not None and not isinstance(given.metrics, ListConfig):
+        raise ConfigurationError(f"sweep.metrics takes a list of metrics, got {given.metrics!r}")
+
+
+def _planned(swept: Swept) -> list[Planned]:
+    composer, version = Composer(), provenance.version()
+    checksums: dict[Path, str] = {}
+    jobs = []
+    for combination in swept.combinations():
+        parameters = swept.parameters(combination)
+        with _explained(combination[len(swept.fixed) :], swept):
+            recipe = composer.recipe(combination)
+            files = _checksums(built(recipe).study.data, checksums)
+        plain = recipe.plain()
+        content = content_hash(plain, version, files)
+        jobs.append(Planned(combination, parameters, plain, content))
+    return unique(jobs)
+
+
+def _checksums(data: Any, known: dict[Path, str]) -> dict[str, str]:  # noqa: ANN401 - any dataset
+    """The checksums of the files that a dataset reads; each file is read once."""
+    paths: Sequence[Path] = data.inputs() if isinstance(data, FromFiles) else ()
+    for path in paths:
+        if path not in known:
+            known[path] = provenance.sha256(path)
+    return {str(path): known[path] for path in paths}
+
+
+@contextmanager
+def _explained(chosen: Combination, swept: Swept) -> Iterator[None]:
+    """Put the combination before what is wrong with it."""
+    try:
+        yield
+    except CalibrateError as error:
+        where = f"{' '.join(chosen)}: " if chosen else ""
+        raise type(error)(f"{where}{error}{_only_of(str(error), swept)}") from error
+
+
+def _only_of(reason: str, swept: Swept) -> str:
+    """What to do where one of several methods has an option that another one lacks."""
+    methods = swept.axes.get(METHOD, ())
+    for key in [*swept.axes, *(parsed(text).key_or_group for text in swept.fixed)]:
+        if f"'{key}'" in reason and key.startswith("method."):
+            name = key.removeprefix("method.")
+            having = [m for m in methods if name in {k for k, _, _ in options(METHOD, m)}]
+            if having:
+                return f" ({key} is an option of {', '.join(having)}: one sweep for each method)"
+    return ""
+
+
+def _folder(asked: Request) -> Path:
+    """The sweep's folder: the given one, if it is empty or a sweep's, or a new one."""
+    given = asked.options.dir
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    unused = Path(asked.output) / "sweeps" / f"{stamp}_{uuid.uuid4().hex[:6]}"
+    folder = unused if given is None else Path(given)
+    try:
+        folder.mkdir(parents=True, exist_ok=given is not None)
+        other = any(folder.iterdir()) and not (folder / FILE).is_file()
+    except OSError as error:
+        raise StorageError(
+            f"cannot use the folder {folder}: {error.strerror}; choose another with sweep.dir=…"
+        ) from error
+    if other:
+        raise ConfigurationError(
+            f"sweep.dir={given} holds other files and no sweep: choose a new or an empty folder"
+        )
+    return folder
+
+
+@contextmanager
+def _driven(ledger: Ledger) -> Iterator[None]:
+    """This process starts the sweep's jobs, and no other one does."""
+    ledger.drive()
+    try:
+        yield
+    except KeyboardInterrupt:
+        settle(ledger)
+        counts = ledger.counts()
+        raise CalibrateError(
+            f"interrupted: {counts[DONE]} of {sum(counts.values())} jobs are done; "
+            f"calibrate sweep retry {ledger.folder} goes on"
+        ) from None
+    finally:
+        ledger.release()
+
+
+def _carry_on(ledger: Ledger, launcher: Local | Plugin, again: Sequence[str]) -> int:
+    settle(ledger)
+    ledger.again(*again)
+    counts = ledger.counts()
+    print(f"{ledger.folder}: {sum(counts.values())} jobs, {counts[PLANNED]} to be done", flush=True)
+    start = time.perf_counter()
+    _launch(ledger, launcher)
+    return end(ledger, time.perf_counter() - start)
+
+
+def _launch(ledger: Ledger, launcher: Local | Plugin) -> None:
+    """Have the planned jobs done; again, where a process died under a job or a launcher broke."""
+    losses: Counter[int] = Counter()
+    idle, broken = 0, "it ended without them"
+    while ledger.counts()[PLANNED] and not ledger.stopped():
+        before = _ended(ledger)
+        try:
+            launcher.launch(ledger.folder)
+        except CalibrateError:
+            raise
+        except Exception as error:  # a launcher of Hydra's, whose workers died for example
+            broken = f"{type(error).__name__}: {error}"
+        losses.update(settle(ledger))
+        for number, times in losses.items():
+            if times < MOST_LOSSES:
+                ledger.again(LOST, number=number)
+        idle = 0 if _ended(ledger) > before else idle + 1
+        if idle == MOST_IDLE and ledger.counts()[PLANNED]:
+            left = ledger.counts()[PLANNED]
+            raise CalibrateError(f"the launcher leaves {left} jobs undone: {broken}")
+
+
+def _ended(ledger: Ledger) -> int:
+    counts: Mapping[str, int] = ledger.counts()
+    return counts[DONE] + counts[FAILED] + counts[LOST]
+
+
+def retry(folder: str) -> int:
+    """Do again what failed or was lost, and what is still planned."""
+    with Ledger(Path(folder)) as ledger, _driven(ledger):
+        about = ledger.about()
+        if about["version"] != provenance.version():
+            raise ConfigurationError(
+                f"{folder} was made by calibrate {about['version']}, this is "
+                f"{provenance.version()}: their results are not mixed"
+            )
+        first = compose([_first(text) for text in about["overrides"]])
+        return _carry_on(ledger, launcher_of(first), (LOST, FAILED))

@@ -1,0 +1,117 @@
+"""One job of a sweep after the other, from the ledger; also the program of a worker process.
+
+`python -m calibrate.cli.worker FOLDER THREADS` ends when no job is planned any more, when the
+sweep is stopped, and when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shlex
+import sys
+import threading
+import time
+from pathlib import Path
+
+from calibrate.errors import CalibrateError, StorageError
+from calibrate.sweep.job import DONE, FAILED, Job
+from calibrate.sweep.ledger import Ledger
+
+WATCH = 0.5
+"""Seconds between two looks at the parent process."""
+
+
+def work(folder: Path, threads: int | None = None) -> None:
+    """Do planned jobs until there are none. `threads` of torch; None leaves them as they are."""
+    load_libraries()
+    with Ledger(folder) as ledger:
+        while job := ledger.claim():
+            do(ledger, job, threads)
+
+
+def load_libraries() -> None:
+    """Import what every run needs, before the clock of the first job runs."""
+    importlib.import_module("calibrate.cli.run")
+
+
+def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
+    """Do a claimed job, and write down how it ended; a failure is told and goes no further."""
+    folder = ledger.folder / str(job.folder)
+    try:
+        _run(ledger, job, _created(folder), threads)
+        ledger.finish(job)
+    except (CalibrateError, OSError) as error:
+        _fail(ledger, job, str(error))
+    except BaseException:
+        ledger.put_back(job)
+        raise
+    else:
+        _tell(ledger, job, "done")
+
+
+def _created(folder: Path) -> Path:
+    """The run folder of one attempt, which nobody else has."""
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StorageError(f"cannot create {folder}: {error.strerror}") from error
+    return folder
+
+
+def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
+    import torch
+
+    from calibrate.cli.planning import built
+    from calibrate.cli.progress import progress
+    from calibrate.cli.recipe import Recipe
+    from calibrate.cli.run import run_in
+    from calibrate.context import Context, Silent
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    planned = built(Recipe(**ledger.recipe(job.number)))
+    shown = progress() if threads is None else Silent()
+    context = Context(seed=planned.seed, device=planned.device, progress=shown)
+    command = shlex.join(["calibrate", "run", *job.overrides])
+    run_in(folder, planned, command, context, {"content": job.content})
+
+
+def _fail(ledger: Ledger, job: Job, error: str) -> None:
+    ledger.fail(job, error)
+    if ledger.about()["fail_fast"]:
+        ledger.stop(f"a job failed, and sweep.fail_fast=true: {job.title}")
+    _tell(ledger, job, "failed", error)
+
+
+def _tell(ledger: Ledger, job: Job, how: str, error: str = "") -> None:
+    """One line for the user; whole, since many processes write to one terminal."""
+    counts, seconds = ledger.counts(), time.time() - (job.started or 0.0)
+    ended, total = counts[DONE] + counts[FAILED], sum(counts.values())
+    line = f"[{ended}/{total}] {how} in {seconds:.1f} s: {job.title}"
+    sys.stdout.write(f"{line}: {error}\n" if error else f"{line}\n")
+    sys.stdout.flush()
+
+
+def _leave_with(parent: int) -> None:
+    """End this process, as it stands, when its parent is gone: the job is found out as lost."""
+    while os.getppid() == parent:
+        time.sleep(WATCH)
+    os._exit(1)
+
+
+def main(folder: str, threads: str) -> int:
+    """The program of a worker process; its exit status."""
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+    try:
+        work(Path(folder), int(threads))
+    except StorageError as error:
+        print(f"calibrate: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    os._exit(main(*sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Sweeps: a ledger of jobs in a folder, and what is collected from it."""

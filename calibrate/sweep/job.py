@@ -1,0 +1,78 @@
+"""A job of a sweep: what it is, told by a hash of its content, and how it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+PLANNED, RUNNING, DONE, FAILED, LOST = STATES = ("planned", "running", "done", "failed", "lost")
+"""`lost`: its process died without a word."""
+
+APART_FROM_CONTENT = ("output",)
+"""Keys of the configuration that change nothing but where a run is written."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job that is to be done: its overrides, the values by swept key, the recipe, and `content`,
+    the hash that tells it from others."""
+
+    overrides: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    content: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row of the ledger. Times in seconds since 1970; `folder` of the run is below the sweep's,
+    `error` one line. `attempt` counts the starts."""
+
+    number: int
+    content: str
+    overrides: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    state: str
+    attempt: int
+    started: float | None
+    finished: float | None
+    host: str | None
+    pid: int | None
+    folder: str | None
+    error: str | None
+
+    @property
+    def title(self) -> str:
+        """The swept values, `data.mu=1 seed=0`; all overrides where nothing is swept."""
+        swept = " ".join(f"{key}={written(value)}" for key, value in self.parameters.items())
+        return swept or " ".join(self.overrides)
+
+
+def written(value: Any) -> str:  # noqa: ANN401 - a value of the configuration
+    """A value as it is typed: text as it is, `null`, `true`, numbers without a tail of noughts."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+def content_hash(recipe: Mapping[str, Any], version: str, files: Mapping[str, str]) -> str:
+    """SHA-256 in hex of a recipe, the version of calibrate and the checksums of the data."""
+    configuration = {
+        key: value
+        for key, value in recipe["configuration"].items()
+        if key not in APART_FROM_CONTENT
+    }
+    content = [{**recipe, "configuration": configuration}, version, sorted(files.values())]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def unique(jobs: Sequence[Planned]) -> list[Planned]:
+    """The jobs in their order, without those whose content an earlier one has."""
+    found: dict[str, Planned] = {}
+    for job in jobs:
+        found.setdefault(job.content, job)
+    return list(found.values())

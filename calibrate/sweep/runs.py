@@ -1,0 +1,42 @@
+"""The run folders of a sweep's jobs: which are finished, and which were left by the dead."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from calibrate.sweep.job import Job
+from calibrate.sweep.ledger import Ledger
+
+REPORT = "report.json"
+FAREWELL = 5.0
+"""Seconds that workers of a sweep that was killed have to leave; they look every half second."""
+
+
+def report(folder: Path, job: Job) -> dict[str, Any] | None:
+    """The report of a job; None unless its run is finished: the report is written last."""
+    path = folder / str(job.folder) / REPORT
+    if job.folder is None or not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found if found["run"].get("content") == job.content else None
+
+
+def settle(ledger: Ledger) -> list[int]:
+    """Find out which jobs, said to run, have no process any more: done if their report is
+    whole, else lost. Returns the numbers of the lost ones."""
+    deadline = time.monotonic() + FAREWELL
+    while any(process.alive for _, process in ledger.running()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    lost = []
+    for job, process in ledger.running():
+        if process.alive:
+            continue
+        if report(ledger.folder, job):
+            ledger.finish(job)
+        else:
+            ledger.lose(job, f"process {process.pid} on {process.host} died without a word")
+            lost.append(job.number)
+    return lost
