@@ -15,7 +15,7 @@ from calibrate.context import Context
 from calibrate.errors import DataError
 from calibrate.expressions import Expression, columns_of
 from calibrate.sample import BoolArray, FloatArray, IntArray
-from calibrate.tables import Chunk, Frame, Table, open_table
+from calibrate.tables import Chunk, Frame, Table, Words, open_table
 
 CHUNK = 200_000
 """Entries read at a time."""
@@ -27,8 +27,9 @@ Columns = dict[str, NDArray[Any]]
 class Source:
     """What to read from files: columns or expressions, and which rows to keep.
 
-    `tree` and `names` as for `open_table`; `select` keeps rows where it is true (`select_option` is
-    its name in messages); `limit` is the largest number of entries read in all.
+    `tree`, `names` and `words` as for `open_table`; `select` keeps rows where it is true
+    (`select_option` is its name in messages); `limit` is the largest number of entries read in
+    all.
     """
 
     expressions: Sequence[str]
@@ -37,6 +38,7 @@ class Source:
     names: Sequence[str] | None = None
     limit: int | None = None
     select_option: str = "data.select"
+    words: Mapping[str, Words] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
     with context.progress.track("reading", len(files)) as advance:
         for number, path in enumerate(files):
             if source.limit is None or pile.entries < source.limit:
-                _read_file(number, open_table(path, source.tree, source.names), source, pile)
+                table = open_table(path, source.tree, source.names, source.words)
+                _read_file(number, table, source, pile)
             advance(1)
     loaded = pile.loaded()
     if not loaded.file.size:
