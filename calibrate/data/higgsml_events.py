@@ -140,7 +140,7 @@ class HiggsEvents:
         if any(name.startswith("DER_") for name in names):
             columns |= derived_columns(self.primaries)
         x = np.column_stack([columns[name] for name in names])
-        np.nan_to_num(x, copy=False, nan=undefined)
+        x[np.isnan(x)] = undefined
         return Sample(
             x,
             self.signal[:, None].astype(float),
