@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from calibrate.cli.compose import plan
+from calibrate.cli.compose import compose, plan
+from calibrate.cli.instances import instantiated
 from calibrate.context import Context
 from calibrate.data.fair_universe import FairUniverse
 from calibrate.data.higgsml import COMPLETE, HiggsML
@@ -308,6 +309,15 @@ def test_the_task_gives_labelled_events_at_any_nuisance(training: Path):
     assert any("PRI_tau_pt > 22 GeV" in note for note in task.notes)
 
 
+@pytest.mark.parametrize("given", [{"jet": 0.03}, {"tau": 0.1, "soft": 2.0}, None])
+def test_nuisances_of_the_command_line_are_those_of_the_task(training: Path, given):
+    option = ",".join(f"{name}:{width}" for name, width in (given or {}).items())
+    overrides = [f"data.nuisances={{{option}}}"] if given else []
+    composed = compose(["data=higgsml", "method=none", f"data.path={training}", *overrides])
+    task = instantiated(composed.data, "data").inference(Context())
+    assert {each.name: each.width for each in task.nuisances} == (given or {"tau": 0.05})
+
+
 def test_without_a_threshold_nothing_is_cut(training: Path):
     task = HiggsML(str(training), tau_threshold=None).inference(Context())
     assert len(task.test.at({"tau": 0.7})) == len(task.test)
@@ -558,6 +568,14 @@ def test_fair_universe_has_the_same_events_under_its_own_names(tmp_path, events:
     assert {found.x_columns[i].name for i in np.flatnonzero(away.any(axis=0))} == {"DER_mass_vis"}
     np.testing.assert_allclose(found.w.sum(), table()["Weight"].sum(), rtol=1e-6)
     np.testing.assert_array_equal(found.group, np.arange(ROWS))
+
+
+def test_the_other_set_is_named(tmp_path: Path, training: Path):
+    pq.write_table(pa.table(fair_table()), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="data=fair_universe reads this set"):
+        events_of(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="data=higgsml reads this set"):
+        FairUniverse(str(training)).events(Context())
 
 
 def test_features_that_a_set_has_not_are_refused(tmp_path: Path):

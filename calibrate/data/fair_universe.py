@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from calibrate.context import Context
 from calibrate.data.higgsml_events import HiggsEvents
@@ -11,6 +11,9 @@ from calibrate.data.higgsml_files import FAIR_UNIVERSE
 from calibrate.data.higgsml_source import HiggsFiles, expected
 from calibrate.data.higgsml_task import HiggsInference
 from calibrate.task import InferenceTask
+
+TAU_SCALE = {"tau": 0.01}
+"""The tau energy scale, with the width of its constraint in the challenge."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class FairUniverse:
 
     path: Sequence[str] | str
     yields: Sequence[float] | str = "read"
-    nuisances: Mapping[str, float] = field(default_factory=lambda: {"tau": 0.01})
+    nuisances: Mapping[str, float] | None = None
     tau_threshold: float | None = 26.0
     features: Sequence[str] | None = None
     undefined: float = 0.0
@@ -53,7 +56,7 @@ class FairUniverse:
 
     def _asked(self) -> HiggsInference:
         return HiggsInference(
-            self.nuisances,
+            TAU_SCALE if self.nuisances is None else self.nuisances,
             self.tau_threshold,
             self.features,
             self.undefined,

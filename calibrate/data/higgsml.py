@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from calibrate.checks import choice
 from calibrate.context import Context
@@ -16,6 +16,8 @@ from calibrate.task import InferenceTask
 
 COMPLETE = Yields(691.9886, 410999.8473)
 """Expected events of the challenge: the summed weights of v2, and of Kaggle's training.csv."""
+TAU_SCALE = {"tau": 0.05}
+"""The nuisance of the published studies, and the width of its constraint."""
 DUPLICATES = ("refuse", "drop")
 
 
@@ -34,7 +36,7 @@ class HiggsML:
     path: Sequence[str] | str
     duplicates: str = "refuse"
     yields: Sequence[float] | str = "complete"
-    nuisances: Mapping[str, float] = field(default_factory=lambda: {"tau": 0.05})
+    nuisances: Mapping[str, float] | None = None
     tau_threshold: float | None = 22.0
     features: Sequence[str] | None = None
     undefined: float = 0.0
@@ -64,7 +66,7 @@ class HiggsML:
 
     def _asked(self) -> HiggsInference:
         return HiggsInference(
-            self.nuisances,
+            TAU_SCALE if self.nuisances is None else self.nuisances,
             self.tau_threshold,
             self.features,
             self.undefined,

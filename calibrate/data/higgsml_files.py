@@ -33,12 +33,14 @@ NEEDED_JETS = {"PRI_jet_leading": 1, "PRI_jet_subleading": 2}
 class Layout:
     """How a set names the columns of HiggsML (those `renamed`, others as they are; `absent` are
     not in it), what it writes for undefined values, the mass of its taus [GeV], and what to say
-    where labels are missing. `event` is None for a set that does not number its events."""
+    where labels are missing; `other` is a column of the other set, and what reads that. `event`
+    is None for a set that does not number its events."""
 
     label: str
     weight: str
     undefined: float
     tau_mass: float
+    other: tuple[str, str]
     event: str | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
     absent: Sequence[str] = ()
@@ -66,6 +68,7 @@ HIGGSML = Layout(
         "; Kaggle's test.csv has neither labels nor weights: use its training.csv, or "
         "atlas-higgs-challenge-2014-v2.csv.gz"
     ),
+    other=("PRI_had_pt", "data=fair_universe"),
 )
 FAIR_UNIVERSE = Layout(
     "labels",
@@ -79,6 +82,7 @@ FAIR_UNIVERSE = Layout(
         "PRI_jet_num": "PRI_n_jets",
     },
     absent=("PRI_met_sumet",),
+    other=("PRI_tau_pt", "data=higgsml"),
 )
 
 
@@ -115,7 +119,9 @@ def _refuse_missing(path: Path, layout: Layout) -> None:
     missing = [name for name in layout.columns if name not in names]
     if missing:
         others = f" ({len(missing)} columns are missing)" if missing[1:] else ""
-        hint = layout.unlabelled if layout.label in missing else ""
+        hint = layout.unlabelled if set(missing) <= {layout.label, layout.weight} else ""
+        if layout.other[0] in names:
+            hint = f"; {layout.other[1]} reads this set"
         raise DataError(
             f"{path.name}: no column '{missing[0]}'{others}: {nearest(missing[0], names)}{hint}"
         )
