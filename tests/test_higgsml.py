@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +308,12 @@ def test_the_task_gives_labelled_events_at_any_nuisance(training: Path):
     np.testing.assert_allclose(sample.column("PRI_tau_pt"), (raw * scale)[kept])
     assert not set(sample.group) & set(task.test.at({}).group)
     assert any("PRI_tau_pt > 22 GeV" in note for note in task.notes)
+
+
+def test_a_task_without_nuisances_is_refused(training: Path):
+    task = HiggsML(str(training)).inference(Context())
+    with pytest.raises(ConfigurationError, match="an inference task needs a nuisance"):
+        replace(task, nuisances=())
 
 
 @pytest.mark.parametrize("given", [{"jet": 0.03}, {"tau": 0.1, "soft": 2.0}, None])
