@@ -10,11 +10,13 @@ from calibrate.errors import MisfitError, StorageError, nearest
 from calibrate.estimate import Calibration, Fitted, State
 from calibrate.methods.column import GivenColumns
 from calibrate.methods.ensemble import Ensemble
+from calibrate.methods.feature_map import FeatureMap
 from calibrate.methods.gaussian_ansatz import FittedGaussianAnsatz
+from calibrate.methods.generalised_inversion import GeneralisedInversion
+from calibrate.methods.monotone import QuantileMap
 from calibrate.methods.network import Network
 from calibrate.methods.none import UncalibratedFeatures, UntouchedSimulation
 from calibrate.methods.numerical_inversion import InvertedResponse
-from calibrate.methods.ot import QuantileMap
 from calibrate.methods.polynomial import Polynomial
 from calibrate.methods.response_transport import ResponseMap
 from calibrate.storage import load_state
@@ -32,7 +34,9 @@ class Stored(Protocol):
 
 
 CLASSES = (
+    FeatureMap,
     FittedGaussianAnsatz,
+    GeneralisedInversion,
     GivenColumns,
     InvertedResponse,
     Network,

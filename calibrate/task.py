@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
-from calibrate.errors import ConfigurationError, DataError
-from calibrate.sample import MINIMUM_EVENTS, BoolArray, FloatArray, Sample
+from calibrate.errors import ConfigurationError, DataError, nearest
+from calibrate.sample import MINIMUM_EVENTS, BoolArray, FloatArray, Sample, without_truth
 
 NOMINAL = "nominal"
 ALL = slice(None)
@@ -62,16 +62,31 @@ class RegressionTask:
                     "nothing to calibrate"
                 )
 
+    def measuring_features(self) -> tuple[int, ...]:
+        """The number, among the features, of each that `uncalibrated` names.
+
+        Raises ConfigurationError if there is no such feature.
+        """
+        names = [column.name for column in self.train.x_columns]
+        for name in self.uncalibrated:
+            if name not in names:
+                raise ConfigurationError(f"no feature '{name}': {nearest(name, names)}")
+        return tuple(names.index(name) for name in self.uncalibrated)
+
 
 @dataclass(frozen=True)
 class Pair:
     """Simulation with x and z, and data with x alone, in the same columns.
 
-    Raises DataError if their features differ, or if data has truth columns.
+    `truth` is data with its z, known only where data is itself simulated: evaluators may use it to
+    put data on another spectrum, methods never see it (`TransportTask.hidden`).
+    Raises DataError if their features differ, if data has truth columns, or if `truth` holds
+    other events or other truth columns.
     """
 
     simulation: Sample
     data: Sample
+    truth: Sample | None = None
 
     def __post_init__(self) -> None:
         if self.simulation.x_columns != self.data.x_columns:
@@ -85,6 +100,27 @@ class Pair:
         if self.data.z_columns:
             names = ", ".join(column.name for column in self.data.z_columns)
             raise DataError(f"data has no truth, got {names}: leave these columns out")
+        if self.truth is not None:
+            self._check(self.truth)
+
+    @classmethod
+    def of(cls, simulation: Sample, measured: Sample) -> Pair:
+        """From simulation and a second simulation that stands for data, whose truth is kept."""
+        return cls(simulation, without_truth(measured), measured)
+
+    def with_weights(self, simulation: FloatArray, data: FloatArray) -> Pair:
+        """The same events under other weights, of both sides."""
+        truth = None if self.truth is None else self.truth.with_weights(data)
+        return Pair(self.simulation.with_weights(simulation), self.data.with_weights(data), truth)
+
+    def _check(self, truth: Sample) -> None:
+        if truth.z_columns != self.simulation.z_columns:
+            known, given = (", ".join(column.label for column in sample.z_columns) or "nothing"
+                            for sample in (self.simulation, truth))  # fmt: skip
+            raise DataError(f"the truth of data must be {known}, as in simulation, got {given}")
+        same = len(truth) == len(self.data) and np.array_equal(truth.w, self.data.w)
+        if not (same and np.array_equal(truth.x, self.data.x)):
+            raise DataError("the truth of data must be that of the same events in the same order")
 
 
 TransportFunction = Callable[[FloatArray], FloatArray]
@@ -112,6 +148,11 @@ class TransportTask:
         for name, pair in {"training": self.train, **self.tests}.items():
             _require_events(f"the simulation of the {name} sample", pair.simulation)
             _require_events(f"the data of the {name} sample", pair.data)
+
+    def hidden(self) -> TransportTask:
+        """The task as a method sees it: without the truth of data."""
+        tests = {name: Pair(pair.simulation, pair.data) for name, pair in self.tests.items()}
+        return replace(self, train=Pair(self.train.simulation, self.train.data), tests=tests)
 
 
 @dataclass(frozen=True)

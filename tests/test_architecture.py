@@ -150,6 +150,15 @@ def test_only_tables_import_the_libraries_of_tables():
     assert outside(importers_of(*TABLES), "tables") == set()
 
 
+@pytest.mark.parametrize(
+    ("library", "module"),
+    [("ot", "calibrate.methods.plans"), ("sklearn", "calibrate.evaluators.separation")],
+)
+def test_a_library_of_one_computation_is_imported_by_it_alone_and_late(library: str, module: str):
+    assert importers_of(library) == {module}
+    assert library not in {name.split(".")[0] for name in imported_at_once(module)}
+
+
 def test_a_format_loads_its_own_library_only():
     """`open_table` imports a format's module when it meets such a file."""
     at_once = {

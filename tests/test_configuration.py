@@ -160,7 +160,8 @@ def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str
     assert isinstance(planned.study.methods[method], constructor("method", method))
     assert list(planned.study.methods) == list(dict.fromkeys([method, "none"]))
     regression = set(choices("evaluator")) - {"transport"}
-    assert set(planned.study.evaluators) == ({"transport"} if transported else regression)
+    wanted = {"prior_stress", "transport"} if transported else regression
+    assert set(planned.study.evaluators) == wanted
     assert (planned.data, planned.method, planned.seed) == (data, method, 0)
     assert (planned.output, planned.figures, planned.device) == ("outputs", True, "cpu")
 

@@ -111,6 +111,71 @@ def test_the_example_of_the_paper_has_its_numbers():
     np.testing.assert_allclose(forms["maximum_likelihood"].point_resolution(x), 2.0)
 
 
+def test_a_curved_response_bends_the_same_events():
+    straight, curved = (
+        Gaussian(mu=5, mu_test=5, n=500, curvature=c).regression(Context()).tests["wide"]
+        for c in (0.0, 0.1)
+    )
+    np.testing.assert_array_equal(straight.z, curved.z)
+    np.testing.assert_allclose(curved.x - 0.1 * curved.z**2, straight.x, rtol=1e-12)
+
+
+@pytest.mark.parametrize("estimator", ["maximum_likelihood", "none"])
+@pytest.mark.parametrize("c", [0.1, -0.05])
+@pytest.mark.parametrize("epsilon", [0.5, 1.0])
+def test_the_bias_of_a_curved_response_is_the_integral_up_to_the_next_order(estimator, c, epsilon):
+    mu = 5.0 if c > 0 else -2.0
+    curved = Gaussian(mu=mu, mu_test=mu, n=200, epsilon=epsilon, curvature=c)
+    forms = curved.regression(Context()).closed_forms
+    assert set(forms) == {"maximum_likelihood", "none"}
+    form, z = forms[estimator], np.array([mu - 1, mu, mu + 1])
+    nodes, shares = np.polynomial.hermite_e.hermegauss(12)
+    shares = shares / shares.sum()
+    x = (z + c * z**2)[:, None] + epsilon * nodes
+    bias = form.estimate(x) @ shares - z
+    slope = 1 + 2 * c * z
+    following = -15 * c**3 * epsilon**4 / slope**7 if estimator == "maximum_likelihood" else 0.0
+    left = np.abs(bias - form.bias(z) - following)
+    assert np.all(left <= 0.25 * np.abs(following) + 1e-12)
+    spread = np.sqrt((form.estimate(x) - z[:, None] - bias[:, None]) ** 2 @ shares)
+    np.testing.assert_allclose(
+        form.resolution(z), spread, rtol=8 * (c * epsilon / slope.min() ** 2) ** 2
+    )
+
+
+def test_the_inverse_of_a_curved_response_undoes_it_and_ends_at_its_fold():
+    form = Gaussian(mu=5, n=200, curvature=0.1).regression(Context()).closed_forms
+    estimate = form["maximum_likelihood"].estimate
+    z = np.linspace(-4.9, 10, 30)
+    np.testing.assert_allclose(estimate(z + 0.1 * z**2), z, atol=1e-12)
+    assert np.isnan(estimate(np.array([-2.6]))).all()
+    step = 1e-5
+    slope = (estimate(z + step) - estimate(z - step)) / (2 * step)
+    np.testing.assert_allclose(
+        form["maximum_likelihood"].point_resolution(z[10:]), 2.0 * slope[10:], rtol=1e-6
+    )
+
+
+def test_a_curved_response_that_folds_among_the_events_is_refused():
+    with pytest.raises(ConfigurationError, match=r"above -5 only, 2.5 widths from .* 'wide'"):
+        Gaussian(curvature=0.1).regression(Context())
+    with pytest.raises(ConfigurationError, match=r"below 5 only, 3 widths .* 'shifted', .* most 0"):
+        Gaussian(curvature=-0.1).transport(Context())
+
+
+def test_a_curved_response_says_where_its_closed_forms_end():
+    near = Gaussian(mu=5, mu_test=5, n=2000, curvature=0.1, epsilon=4.0).regression(Context())
+    assert "the next one is 15 % of the bias at z = 5" in near.notes[0]
+    assert any("of the events of 'wide' have an x" in warning for warning in near.warnings)
+    far = Gaussian(mu=5, mu_test=5, n=2000, curvature=0.1, epsilon=0.5).regression(Context())
+    assert far.warnings == ()
+
+
+def test_the_map_of_a_curved_response_has_no_closed_form():
+    curved = Gaussian(mu=5, mu_test=5, n=200, curvature=0.1)
+    assert curved.transport(Context()).closed_forms == {}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -119,6 +184,7 @@ def test_the_example_of_the_paper_has_its_numbers():
         ({"epsilon": 0}, "data.epsilon must be positive, got 0"),
         ({"mu": float("nan")}, "data.mu must be a finite number, got nan"),
         ({"mu_test": float("inf")}, "data.mu_test must be a finite number, got inf"),
+        ({"curvature": "much"}, "data.curvature must be a finite number, got 'much'"),
         ({"n": 0}, "data.n must be a positive integer, got 0"),
         ({"n": 1.5}, "data.n must be a positive integer, got 1.5"),
         ({"n": True}, "data.n must be a positive integer, got True"),

@@ -133,6 +133,7 @@ def test_a_new_fit_of_the_same_name_is_compared_with(run: str):
         ({"data.x=[pt,eta]": "data.x=[pt]"}, 1, "no column 'eta' in the sample"),
         ({"data.z=gen": "data.z=[gen,w]", "data.w=w": "data.w=null"}, 2, "the data has gen, w"),
         ({"data.w=w": "replicas=3"}, 2, "replicas are refits"),
+        ({"data.w=w": "evaluator.prior_stress.refits=2"}, 2, "prior_stress.refits are refits"),
         ({"data.w=w": "method=column"}, 2, "method.z"),
     ],
 )

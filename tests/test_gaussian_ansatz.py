@@ -11,6 +11,7 @@ import torch
 from calibrate.context import Context
 from calibrate.data.gaussian import Gaussian
 from calibrate.errors import DataError
+from calibrate.methods import gaussian_ansatz
 from calibrate.methods.gaussian_ansatz import GaussianAnsatz
 from calibrate.nn.ansatz import AnsatzShape, GaussianAnsatzNetwork, LinearResponse
 from calibrate.sample import concatenate
@@ -87,6 +88,22 @@ def test_weight_two_equals_the_event_twice_with_all_pairs():
     one, other = (method.fit(t, Context()).estimate(grid) for t in (weighted, twice))
     np.testing.assert_allclose(one.z, other.z, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(one.sigma, other.sigma, rtol=1e-5)
+
+
+def test_a_large_sample_starts_from_the_solution_of_some_of_its_events(monkeypatch):
+    """The same maximum, after fewer steps over all events; and pairs within their limit."""
+    task = Gaussian(n=20_000).regression(Context(3))
+    cold = TOY.fit(task, Context(3))
+    monkeypatch.setattr(gaussian_ansatz, "FIRST_EVENTS", 5000)
+    warm = TOY.fit(task, Context(3))
+    assert warm.summary.steps < cold.summary.steps
+    assert warm.summary.loss == pytest.approx(cold.summary.loss, abs=2e-6)
+    grid = np.linspace(-3, 3, 7)[:, None]
+    np.testing.assert_allclose(warm.estimate(grid).z, cold.estimate(grid).z, atol=0.01)
+    monkeypatch.setattr(gaussian_ansatz, "LARGEST_PAIRS", 80_000)
+    few = TOY.fit(task, Context(3))
+    assert any(note.startswith("4 pairs per event instead of 16") for note in few.summary.notes)
+    np.testing.assert_allclose(few.estimate(grid).z, cold.estimate(grid).z, atol=0.05)
 
 
 def test_all_pairs_of_many_events_are_refused(gaussian_task):

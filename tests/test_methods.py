@@ -27,10 +27,13 @@ METHODS = {
     "mse_network": MSE(hidden=(8, 8), epochs=3, batch=200),
     "gaussian_ansatz": GaussianAnsatz(**SMALL, hidden_d=(4,)),
     "numerical_inversion": NumericalInversion(bins=8),
+    "generalised_inversion": NumericalInversion(shape="network", hidden=(4,), steps=60),
     "gaussian_ansatz_without_d": GaussianAnsatz(**SMALL, hidden_d=None, precision="double"),
 }
 ONE_DIMENSIONAL = ("numerical_inversion",)
 """Methods for one feature and one truth column."""
+ONE_TRUTH = ("generalised_inversion",)
+"""Methods for one truth column and any number of features."""
 TASKS = ("gaussian_task", "relative_task", "planar_task")
 
 
@@ -44,7 +47,17 @@ def task(request: pytest.FixtureRequest) -> RegressionTask:
     chosen = request.node.callspec.params.get("method")
     if request.param == "planar_task" and chosen in ONE_DIMENSIONAL:
         pytest.skip(f"{chosen} takes one feature and one truth column")
-    return request.getfixturevalue(request.param)
+    found = request.getfixturevalue(request.param)
+    return first_truth(found) if chosen in ONE_TRUTH else found
+
+
+def first_truth(task: RegressionTask) -> RegressionTask:
+    """The task without the truths beyond the first."""
+    train, *tests = (
+        replace(sample, z=sample.z[:, :1], z_columns=sample.z_columns[:1])
+        for sample in (task.train, *task.tests.values())
+    )
+    return RegressionTask(train, dict(zip(task.tests, tests, strict=True)), task.uncalibrated[:1])
 
 
 def test_estimates_have_shape_range_and_positive_covariance(method, task):

@@ -13,7 +13,8 @@ from calibrate.context import Context
 from calibrate.data.gaussian import Gaussian
 from calibrate.errors import ConfigurationError, DataError, MisfitError
 from calibrate.loading import load, load_calibration
-from calibrate.methods.ot import Distribution, OptimalTransport, QuantileMap, Table
+from calibrate.methods.monotone import Distribution, QuantileMap, Table
+from calibrate.methods.ot import OptimalTransport
 from calibrate.sample import Column, Sample, concatenate
 from calibrate.storage import save_state
 from calibrate.task import Pair, TransportTask
@@ -216,14 +217,6 @@ def test_disjoint_ranges_are_refused():
     simulation, data = tied(rng, 300, 0.0), tied(rng, 300, 1000.0)
     with pytest.raises(DataError, match=r"do not overlap in x \[GeV\]: simulation lies in -"):
         fitted(simulation, data)
-
-
-def test_several_features_are_refused():
-    x = np.random.default_rng(14).normal(size=(300, 2))
-    columns = (Column("a"), Column("b"))
-    sample = Sample(x, np.empty((300, 0)), np.ones(300), columns, ())
-    with pytest.raises(MisfitError, match="method=ot carries one feature, got 2: a, b"):
-        fitted(sample, sample)
 
 
 @pytest.mark.parametrize("knots", [0, 999, 2.5, "all"])

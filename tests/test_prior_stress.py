@@ -60,7 +60,7 @@ def record_of(found: Findings, kind: type):
 
 def test_spectra_keep_the_events_and_have_the_shape_they_are_named_after():
     sample = Gaussian(n=50_000).regression(Context()).train
-    found = {name: reshape(sample) for name, reshape in applied().items()}
+    found = {name: reshape(sample) for name, reshape in applied(sample).items()}
     assert list(found)[:4] == ["nominal", "flat", "steeper", "softer"]
     assert all(each.x is sample.x or np.array_equal(each.x, sample.x) for each in found.values())
     for name, sign in (("steeper", -1), ("softer", 1)):
@@ -81,7 +81,7 @@ def test_the_mean_response_is_measured_under_each_spectrum():
     task = relative_task(bias=0.2)
     found = record_of(stressed(Uncalibrated(), task), PriorApplication)
     for name, mean, error in zip(found.spectra, found.mean, found.mean_error, strict=True):
-        sample = applied()[name](task.tests["nominal"])
+        sample = applied(task.tests["nominal"])[name](task.tests["nominal"])
         exact = 0.95 + 0.2 * weighted_mean(np.log(sample.z[:, 0] / 100), sample.w)
         assert mean == pytest.approx(float(exact), abs=4 * error + 1e-4)
         assert 0 < error < 0.02
@@ -109,7 +109,7 @@ def test_negative_weights_leave_out_what_they_cannot_tell():
 
 def test_differences_have_no_application_metric(gaussian_task: RegressionTask):
     found = stressed(Uncalibrated(), gaussian_task)
-    assert "prior/application" not in found.scalars["studied"]
+    assert "prior/application" not in found.scalars.get("studied", {})
     assert "prior/application" in found.tables["studied"]
 
 
@@ -126,11 +126,13 @@ def test_a_posterior_mean_moves_with_the_spectrum_as_its_formula_says():
     found = stressed(MSE(degree=1), task, refits=3, refit_replicas=5, threshold=0.03)
     record = record_of(found, PriorSensitivity)
     assert record.spectra == ("flat", "steeper", "softer")
-    np.testing.assert_allclose(record.difference[1], -0.5, atol=0.05)
-    np.testing.assert_allclose(record.difference[2], 0.5, atol=0.05)
+    for k, exact in ((1, -0.5), (2, 0.5)):
+        known = np.isfinite(record.difference[k])
+        np.testing.assert_allclose(record.difference[k, known], exact, atol=0.05)
+        assert 20 < np.count_nonzero(known) < 50, "curves end with the bulk of their spectrum"
     assert record.verdict == DEPENDENT
     sensitivity = found.scalars["studied"]["prior/sensitivity"]
-    assert sensitivity.value == pytest.approx(np.abs(record.difference).max())
+    assert sensitivity.value == pytest.approx(np.nanmax(np.abs(record.difference)))
     assert 0 < sensitivity.error < record.band
     assert found.scalars["studied"]["prior/verdict"].value == DEPENDENT
 
@@ -141,7 +143,7 @@ def test_a_likelihood_does_not_move():
     )
     record = record_of(found, PriorSensitivity)
     assert record.verdict == UNIVERSAL
-    assert np.abs(record.difference).max() < 2 * record.band
+    assert np.nanmax(np.abs(record.difference)) < 2 * record.band
 
 
 def test_methods_compared_with_are_derived_again_where_asked_for():
@@ -186,11 +188,11 @@ def test_the_band_covers_the_change_of_a_universal_method():
     """The true amplitude is zero: in 95 % of samples A lies below the band."""
     method = NumericalInversion(shape="polynomial", degree=1)
     covered = []
-    for seed in range(20):
+    for seed in range(12):
         found = stressed(method, relative_task(n=4000, seed=seed), refits=2)
         record = record_of(found, PriorSensitivity)
-        covered.append(np.abs(record.difference).max() <= record.band)
-    assert sum(covered) >= 16
+        covered.append(np.nanmax(np.abs(record.difference)) <= record.band)
+    assert sum(covered) >= 9
 
 
 @pytest.mark.parametrize(
@@ -199,6 +201,7 @@ def test_the_band_covers_the_change_of_a_universal_method():
         {"refits": 6},
         {"refits": -1},
         {"refit_replicas": 2},
+        {"refit_events": 10},
         {"threshold": 0.0},
         {"replicas": 1},
         {"compared": 1},

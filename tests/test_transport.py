@@ -158,7 +158,8 @@ def test_the_command_lists_the_data_that_fits():
 
 
 def test_the_evaluators_follow_the_method_unless_they_are_named():
-    assert list(compose(["data=gaussian", "method=ot"]).evaluator) == ["transport"]
+    composed = compose(["data=gaussian", "method=ot"])
+    assert list(composed.evaluator) == ["prior_stress", "transport"]
     assert "closure" in compose(["data=gaussian", "method=mse"]).evaluator
     composed = compose(["data=gaussian", "method=ot", "evaluator.transport.bins=7"])
     assert composed.evaluator.transport.bins == 7
@@ -171,14 +172,11 @@ def test_evaluators_that_cannot_be_used_are_refused():
         ({"bins": 1}, "bins must be at least 2"),
         ({"refits": -1}, "refits must be an integer ≥ 0"),
         ({"replicas": 0}, "replicas must be a positive integer"),
+        ({"classified": -1}, "classified must be an integer ≥ 0"),
+        ({"classified": 99}, "classified must be 0 or at least 100, got 99"),
     ):
         with pytest.raises(ConfigurationError, match=message):
             Transport(**options)
-    sample = Sample(np.ones((200, 2)), np.empty((200, 0)), np.ones(200),
-                    (Column("a"), Column("b")), ())  # fmt: skip
-    pair = Pair(sample, sample)
-    with pytest.raises(ConfigurationError, match="looks at one feature, got 2: a, b"):
-        Transport().check(TransportTask(pair, {"nominal": pair}))
 
 
 # Distances
@@ -258,7 +256,7 @@ def test_numbers_of_the_gaussian_example(result: Result):
 
 
 def test_untouched_simulation_has_the_uncalibrated_numbers(result: Result):
-    for name in ("mean", "std", "iqr", "ks", "wasserstein", "chi2_per_bin"):
+    for name in ("mean", "std", "iqr", "ks", "wasserstein", "chi2_per_bin", "auc"):
         for test in ("nominal", "shifted"):
             untouched = value(result, f"{test}/{name}", "none").value
             assert untouched == value(result, f"{test}/uncalibrated_{name}").value
@@ -269,7 +267,9 @@ def test_chi2_of_a_map_contains_the_error_of_the_map():
     data = Gaussian(n=2000)
     found = {}
     for refits in (0, 20):
-        study = Study(data, METHODS, {"t": Transport(bins=10, replicas=2, refits=refits)})
+        study = Study(
+            data, METHODS, {"t": Transport(bins=10, replicas=2, refits=refits, classified=0)}
+        )
         found[refits] = np.mean([
             value(run(study, Context(seed=s), {}, ""), "nominal/chi2_per_bin").value
             for s in range(12)
@@ -305,7 +305,7 @@ def test_weight_two_is_the_event_twice_in_the_marginals():
         pair = Pair(each, task.train.data)
         other = TransportTask(pair, {"nominal": pair})
         fits = {"none": Uncalibrated().fit(other, Context())}
-        evaluated = Transport(replicas=5, refits=0)(fits, other, None, Context())
+        evaluated = Transport(replicas=5, refits=0, classified=0)(fits, other, None, Context())
         found.append(evaluated.scalars["none"])
     for name, quantity in found[0].items():
         assert found[1][name].value == pytest.approx(quantity.value, rel=1e-9), name

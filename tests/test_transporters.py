@@ -26,6 +26,7 @@ METHODS = {
     "none": Uncalibrated(),
     "ot": OptimalTransport(),
     "ot_thinned": OptimalTransport(knots=1000),
+    "ot_sliced": OptimalTransport(plan="sliced"),
     "response_transport": ResponseTransport(anchor="spectrum"),
     "response_transport_pieces": ResponseTransport(anchor="spectrum", pieces=3),
 }

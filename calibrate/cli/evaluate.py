@@ -11,6 +11,7 @@ from typing import Any
 from calibrate.cli.compose import METHOD, Plan, named_groups, plain_options, plan
 from calibrate.cli.run import execute
 from calibrate.errors import ConfigurationError
+from calibrate.evaluators.prior_stress import PriorStress
 from calibrate.loading import fitted_file, load_calibration
 from calibrate.provenance import sha256
 from calibrate.report.files import CONFIGURATION_FILE, JSON_FILE
@@ -33,8 +34,7 @@ def evaluate(run: str, overrides: Sequence[str]) -> int:
     added = [] if METHOD in named else [f"{METHOD}={BASELINE}"]
     added += [f"seed={trained['seed']}"] if "seed" in trained and "seed" not in named else []
     planned = plan([*overrides, *added])
-    if planned.study.replicas:
-        raise ConfigurationError("replicas are refits: give them to calibrate run, not to evaluate")
+    _refuse_refits(planned)
     label = str(document.get("run", {}).get("method", UNNAMED))
     label = UNNAMED if label in planned.study.methods else label
     needs_training = set(planned.study.methods) - {BASELINE, "column"}
@@ -56,6 +56,18 @@ def evaluate(run: str, overrides: Sequence[str]) -> int:
     command = shlex.join(["calibrate", "evaluate", run, *overrides])
     stored = {"stored": {"path": run, "sha256": sha256(fitted_file(run))}}
     return execute(changed, command, stored)
+
+
+def _refuse_refits(planned: Plan) -> None:
+    """A stored calibration cannot be derived again: each refit would be itself, hence universal."""
+    study = planned.study
+    derived = [each for each in study.evaluators.values()
+               if isinstance(each, PriorStress) and each.refits]  # fmt: skip
+    for option, asked in (("replicas", study.replicas), ("evaluator.prior_stress.refits", derived)):
+        if asked:
+            raise ConfigurationError(
+                f"{option} are refits: give them to calibrate run, not to evaluate"
+            )
 
 
 def _configuration(run: str) -> dict[str, Any]:

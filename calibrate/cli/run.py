@@ -23,7 +23,7 @@ from calibrate.cli.kinds import with_evaluators
 from calibrate.cli.progress import progress
 from calibrate.context import Context
 from calibrate.errors import CalibrateError
-from calibrate.records import ClosureCurve, Outcome, TransportHistogram
+from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSample
 from calibrate.report import transport_verdict
 from calibrate.report.files import create_run_folder, write
 from calibrate.report.verdict import sentence
@@ -117,9 +117,8 @@ def _tell(outcome: Outcome, folder: Path) -> None:
         curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
         if curves:
             print(sentence(curves))
-        tests = [
-            r for r in outcome.records if isinstance(r, TransportHistogram) and r.method == method
-        ]
+        known = [r for r in outcome.records if isinstance(r, TransportHistogram | TwoSample)]
+        tests = [record for record in known if record.method == method]
         if tests:
             print(transport_verdict.sentence(tests))
     print(folder / "report.html")

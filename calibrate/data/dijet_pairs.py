@@ -12,7 +12,7 @@ from calibrate.context import Context
 from calibrate.data.dijet_events import RESONANCE, DijetEvents, bulk, nonzero
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.prior import GaussianPrior, reweight
-from calibrate.sample import MINIMUM_EVENTS, Sample, without_truth
+from calibrate.sample import MINIMUM_EVENTS, Sample
 from calibrate.task import NOMINAL, Pair, TransportTask
 
 OPTION = "data.resonance_masses"
@@ -48,20 +48,20 @@ class DijetTransport:
         files: Mapping[str, str],
         notes: tuple[str, ...] = (),
     ) -> TransportTask:
-        """The task; both sides have their truth, which is taken from data at the end.
+        """The task; both sides have their truth, and data's is kept apart from it.
 
         Raises DataError if a resonance has too few events to be tested on.
         """
         context = context.child("data", "transport")
         simulated = self._side("simulation", simulation, context)
         measured = self._side("data", data, context)
-        tests = {NOMINAL: Pair(simulated.test, without_truth(measured.test))}
+        tests = {NOMINAL: Pair.of(simulated.test, measured.test)}
         for mass in self.resonance_masses:
             narrow, seen = (
                 side.resonance(mass, self.resonance_width) for side in (simulated, measured)
             )
-            tests[f"{RESONANCE}{mass:g}"] = Pair(narrow, without_truth(seen))
-        train = Pair(simulated.train, without_truth(measured.train))
+            tests[f"{RESONANCE}{mass:g}"] = Pair.of(narrow, seen)
+        train = Pair.of(simulated.train, measured.train)
         return TransportTask(train, tests, {}, files, notes)
 
     def _side(self, name: str, events: DijetEvents, context: Context) -> _Side:

@@ -183,8 +183,9 @@ class _Rows:
     def _check_defined(self, name: str, jets: FloatArray) -> None:
         values = self.column(name)
         needed = next((n for start, n in NEEDED_JETS.items() if name.startswith(start)), 0)
-        self._refuse(np.isnan(values) & (jets >= needed), name, "undefined though its object exists")
-        self._refuse(~np.isnan(values) & (jets < needed), name, "defined though its jet does not exist")
+        undefined, exists = np.isnan(values), jets >= needed
+        self._refuse(undefined & exists, name, "undefined though its object exists")
+        self._refuse(~undefined & ~exists, name, "defined though its jet does not exist")
         if name in POSITIVE:
             self._refuse(values <= 0, name, "not positive")
         elif name in ("PRI_met", "PRI_met_sumet", "PRI_jet_all_pt"):

@@ -1,8 +1,8 @@
-"""One test under one map: its numbers and the records that show it."""
+"""One feature of one test under one map: its numbers and the records that show it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,36 +29,49 @@ Scalars = Mapping[str, Quantity]
 
 
 @dataclass(frozen=True)
-class Carried:
-    """The simulation of a test before and after a map, and its data.
+class Moved:
+    """The simulation of a test, x' (n, d_x), under a map and under bootstrap refits of it."""
 
-    `again` are bootstrap refits of the map; `edges` (n_b + 1,) the bins of χ².
+    fit: TransportMap
+    values: FloatArray
+    again: tuple[FloatArray, ...]
+
+    @classmethod
+    def of(cls, sample: Sample, fit: TransportMap, again: Sequence[TransportMap]) -> Moved:
+        """Every map applied to all events."""
+        values, *others = (each.transport(sample.x, sample.z) for each in (fit, *again))
+        return cls(fit, values, tuple(others))
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Feature number `feature` of the simulation of a test before and after a map, and of its
+    data; `label` is the test's name, with the feature's if there are several.
+
+    `edges` (n_b + 1,) are the bins of χ².
     """
 
     test: str
+    label: str
+    feature: int
     simulation: Marginal
     data: Marginal
-    fit: TransportMap
-    again: tuple[TransportMap, ...]
+    moved: Moved
     edges: FloatArray
 
     @cached_property
     def after(self) -> Marginal:
         """The transported simulation."""
-        return self.simulation.moved(self._moved(self.fit))
-
-    def _moved(self, fit: TransportMap) -> FloatArray:
-        sample = self.simulation.sample
-        return fit.transport(sample.x, sample.z)[:, 0]
+        return self.simulation.moved(self.moved.values[:, self.feature])
 
     @cached_property
     def _varied(self) -> tuple[FloatArray, FloatArray]:
         """Variances that the map's own error gives to the shares in bins (n_b,) and to mean,
         std, iqr and distances (5,); zero without refits."""
-        if len(self.again) < 2:
+        if len(self.moved.again) < 2:
             return np.zeros(self.edges.size - 1), np.zeros(len(SHAPE + DISTANCE))
         sample = self.simulation.sample
-        moved = [self._moved(fit) for fit in self.again]
+        moved = [values[:, self.feature] for values in self.moved.again]
         shares = [self.simulation.moved(values).shares(self.edges)[0] for values in moved]
         numbers = [plain_numbers(values, sample, self.data) for values in moved]
         return np.var(shares, axis=0, ddof=1), np.var(numbers, axis=0, ddof=1)
@@ -87,7 +100,7 @@ class Carried:
         moved = self.after.values[:, None]
         covariances = [weighted_covariance(each, before, w)[0, 0] for each in (moved, before)]
         slope = Quantity(float(covariances[0] / covariances[1]))
-        return {**numbers, f"transport/{self.test}/slope": slope}
+        return {**numbers, f"transport/{self.label}/slope": slope}
 
     def untouched(self) -> dict[str, Quantity]:
         """The same of data and of the untouched simulation."""
@@ -100,8 +113,8 @@ class Carried:
     def _named(
         self, prefix: str, found: FloatArray, names: tuple[str, ...], chi2: ChiSquare | None
     ) -> dict[str, Quantity]:
-        unit = self.data.sample.x_columns[0].unit
-        where = f"transport/{self.test}/{prefix}"
+        unit = self.data.sample.x_columns[self.feature].unit
+        where = f"transport/{self.label}/{prefix}"
         metrics = {
             f"{where}{name}": Quantity(float(value), float(error), "" if name == "ks" else unit)
             for name, value, error in zip(names, *found, strict=True)
@@ -112,10 +125,8 @@ class Carried:
 
     def histogram(self, method: str, edges: FloatArray) -> TransportHistogram:
         """The record of the distributions, in bins to be shown."""
-        column, agreement = self.data.sample.x_columns[0], self.agreement
+        column, agreement = self.data.sample.x_columns[self.feature], self.agreement
         after, before, data = (m.density(edges) for m in (self.after, self.simulation, self.data))
-        inside = self.fit.domain.inside(self.simulation.sample.x)
-        w = self.simulation.sample.w
         measured = self.data.shape
         return TransportHistogram(
             method=method,
@@ -140,8 +151,14 @@ class Carried:
             data_mean_error=float(measured[1, 0]),
             data_width=float(measured[0, 2]),
             data_width_error=float(measured[1, 2]),
-            outside=float(np.sum(w[~inside]) / np.sum(w)),
+            outside=outside_share(self.simulation.sample, self.moved.fit),
         )
+
+
+def outside_share(simulation: Sample, fit: TransportMap) -> float:
+    """The share of the weight of simulated events outside the range of a map."""
+    w, inside = simulation.w, fit.domain.inside(simulation.x)
+    return float(np.sum(w[~inside]) / np.sum(w))
 
 
 def transport_curve(

@@ -3,61 +3,75 @@
 A calibration that knows only p(x|z) has the same bias whatever p(z) is. Two questions: (a) does
 the fitted object close on other spectra of the test sample; (b) does the fit change when the
 training sample has another spectrum (`refits`).
+
+A transport map carries simulation to data, so both must be put on the same other spectrum. The
+truth that this takes is known where data is itself simulated. Where it is not, the nominal row of
+(a) is all that can be measured, and a warning says so: reweighting simulation alone would measure
+a mismodelled p(z), not a dependence on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-
-import numpy as np
+from typing import Any, ClassVar
 
 from calibrate.checks import count, positive_integer, positive_number
 from calibrate.context import Context
-from calibrate.errors import ConfigurationError, DataError
-from calibrate.estimate import Calibration, Refit
-from calibrate.evaluators.sensitivity import Sensitivity, measure
-from calibrate.evaluators.spectra_family import MOST_REFITS, applied
-from calibrate.records import (
-    MINIMUM_EFFECTIVE,
-    Findings,
-    PriorApplication,
-    Quantity,
-    Record,
-    Table,
+from calibrate.errors import ConfigurationError
+from calibrate.estimate import Calibration, TransportMap
+from calibrate.evaluators import application, carried_application
+from calibrate.evaluators.sensitivity import (
+    FEWEST_REPLICAS,
+    Derive,
+    Sensitivity,
+    Settings,
+    measure,
+    spectra_of,
 )
-from calibrate.sample import FloatArray, Sample
-from calibrate.statistics import Poisson, bootstrap_ratios
-from calibrate.task import NOMINAL, RegressionTask
+from calibrate.evaluators.spectra_family import MOST_REFITS
+from calibrate.evaluators.subjects import Regressed, Subject, Transported
+from calibrate.records import Findings
+from calibrate.statistics import Poisson
+from calibrate.task import NOMINAL, RegressionTask, TransportTask
+
+FEWEST_ROWS = 1000
+"""The fewest rows that a bootstrap sample of the refits may be limited to."""
+NOT_ONE = "prior_stress looks at transport of one feature with one truth: nothing was done"
 
 
 @dataclass(frozen=True)
 class PriorStress:
-    """Bias of every method under reweighted spectra of the nominal test sample; and, with
-    `refits` other training spectra (0 to 5), how much the studied method's fit depends on them,
-    and if `compared` also the fits of the methods that it is compared with.
+    """Every method on reweighted spectra of the nominal test: its bias, or transported simulation
+    beside data; and, with `refits` other training spectra (0 to 5), how much the studied method's
+    fit depends on them, and if `compared` also the fits of the methods that it is compared with.
 
     `replicas` bootstrap replicas of the test sample; `refit_replicas` bootstrap samples on which
-    all refits are done again, for their error. `threshold` (in units of z where z is positive by
-    nature, else of the training spectrum's width) is what counts as universal. Looks at tasks of
-    one truth column. Raises ConfigurationError for values out of range.
+    all refits are done again, for their error, with at most about `refit_events` rows each.
+    `threshold` (in units of z where z is positive by nature, else of the training spectrum's
+    width) is what counts as universal. Looks at tasks of one truth column, and of one feature
+    where it is transported. Raises ConfigurationError for values out of range.
     """
 
     refits: int = 0
     replicas: int = 100
     refit_replicas: int = 10
+    refit_events: int = 100_000
     threshold: float = 0.005
     compared: bool = False
+    tasks: ClassVar[tuple[str, ...]] = ("regression", "transport")
 
     def __post_init__(self) -> None:
         count("evaluator.prior_stress.refits", self.refits)
-        positive_integer("evaluator.prior_stress.replicas", self.replicas)
-        positive_integer("evaluator.prior_stress.refit_replicas", self.refit_replicas)
+        least = {"replicas": 2, "refit_replicas": FEWEST_REPLICAS, "refit_events": FEWEST_ROWS}
+        for name, smallest in least.items():
+            positive_integer(f"evaluator.prior_stress.{name}", getattr(self, name))
+            if getattr(self, name) < smallest:
+                raise ConfigurationError(
+                    f"evaluator.prior_stress.{name} must be at least {smallest}"
+                )
         positive_number("evaluator.prior_stress.threshold", self.threshold)
-        for name, least in (("replicas", 2), ("refit_replicas", 3)):
-            if getattr(self, name) < least:
-                raise ConfigurationError(f"evaluator.prior_stress.{name} must be at least {least}")
         if self.refits > MOST_REFITS:
             raise ConfigurationError(
                 f"evaluator.prior_stress.refits: there are {MOST_REFITS} training spectra, got "
@@ -69,110 +83,97 @@ class PriorStress:
             )
 
     def __call__(
-        self, fits: Mapping[str, Calibration], task: RegressionTask, refit: Refit, context: Context
+        self,
+        fits: Mapping[str, Any],
+        task: RegressionTask | TransportTask,
+        refit: Derive,
+        context: Context,
     ) -> Findings:
         """(a) for all fits; (b) for the first of them, or for all that were fitted."""
+        if isinstance(task, TransportTask):
+            return self._of_maps(fits, task, refit, context)
+        return self._of_calibrations(fits, task, refit, context)
+
+    def _of_calibrations(
+        self, fits: Mapping[str, Calibration], task: RegressionTask, derive: Derive,
+        context: Context,
+    ) -> Findings:  # fmt: skip
         if len(task.train.z_columns) != 1:
             return Findings()
-        samples, left_out = _spectra(task.tests[NOMINAL])
-        scalars: dict[str, dict[str, Quantity]] = {method: {} for method in fits}
-        tables: dict[str, dict[str, Table]] = {method: {} for method in fits}
-        records: list[Record] = []
-        warnings = list(left_out)
-        if samples:
-            for method, fit in fits.items():
-                found = self._application(method, fit, samples, task, context)
-                records.append(found)
-                tables[method]["prior/application"] = _table(found)
-                if found.relative:
-                    scalars[method]["prior/application"] = _largest(found)
-        for method, again in self._derived_again(fits, refit).items():
-            sensitivity = measure(
-                method, fits[method], task, again, self._settings(), context.child("refits")
-            )
-            scalars[method] |= sensitivity.scalars()
-            tables[method]["prior/sensitivity"] = sensitivity.table()
-            records.append(sensitivity.record)
-            warnings += sensitivity.warnings
-        return Findings(scalars, tables, tuple(records), tuple(warnings))
+        nominal = task.tests[NOMINAL]
+        spectra, left_out = application.spectra_of(nominal)
+        poisson = Poisson(nominal.groups, self.replicas, context.sequence("bootstrap"))
+        records = [
+            application.bias_under(spectra, nominal, method, fit, self.threshold, poisson)
+            for method, fit in fits.items()
+            if spectra
+        ]
+        scalars = {each.method: {"prior/application": application.largest(each)}
+                   for each in records if each.relative}  # fmt: skip
+        tables = {each.method: {"prior/application": application.table(each)} for each in records}
+        found = Findings(scalars, tables, tuple(records), tuple(left_out))
+        return self._derived(found, fits, Regressed(task), derive, context)
 
-    def _derived_again(
-        self, fits: Mapping[str, Calibration], refit: Refit
-    ) -> dict[str, Refit | partial[Calibration]]:
+    def _of_maps(
+        self, fits: Mapping[str, TransportMap], task: TransportTask, derive: Derive,
+        context: Context,
+    ) -> Findings:  # fmt: skip
+        simulation, nominal = task.train.simulation, task.tests[NOMINAL]
+        if len(simulation.z_columns) != 1 or len(simulation.x_columns) != 1:
+            return Findings(warnings=(NOT_ONE,))
+        pairs, left_out = carried_application.pairs_of(nominal)
+        records = tuple(carried_application.carried_under(pairs, fits, self.replicas, context))
+        tables = {each.method: {"prior/application": carried_application.table(each)}
+                  for each in records}  # fmt: skip
+        found = Findings({}, tables, records, tuple(left_out))
+        if nominal.truth is None or task.train.truth is None:
+            return replace(found, warnings=(*left_out, _unknown(self.refits)))
+        return self._derived(found, fits, Transported(task), derive, context)
+
+    def _derived(
+        self,
+        found: Findings,
+        fits: Mapping[str, Any],
+        subject: Subject,
+        derive: Derive,
+        context: Context,
+    ) -> Findings:
+        """What was found, and how much each fit that is derived again changes on other spectra."""
+        if not self.refits:
+            return found
+        spectra, left_out = spectra_of(subject, self.refits)
+        found = replace(found, warnings=(*found.warnings, *left_out))
+        settings = Settings(self.refit_replicas, self.refit_events, self.threshold)
+        for method, again in self._again(fits, derive).items() if spectra else ():
+            measured = measure(
+                method, fits[method], subject, spectra, again, settings, context.child("refits")
+            )
+            found = _with(found, method, measured)
+        return found
+
+    def _again(self, fits: Mapping[str, Any], derive: Derive) -> dict[str, Derive]:
         """How to fit again: the studied method; if `compared`, also the others that learn from a
         sample at all."""
-        if not self.refits:
-            return {}
         main, *others = fits
         learned = [method for method in others if self.compared and fits[method].summary.steps]
-        return {main: refit, **{method: partial(refit, label=method) for method in learned}}
-
-    def _settings(self) -> Sensitivity.Settings:
-        return Sensitivity.Settings(self.refits, self.refit_replicas, self.threshold)
-
-    def _application(
-        self,
-        method: str,
-        fit: Calibration,
-        samples: Mapping[str, Sample],
-        task: RegressionTask,
-        context: Context,
-    ) -> PriorApplication:
-        nominal, column = task.tests[NOMINAL], task.train.z_columns[0]
-        estimate, z = fit.estimate(fit.domain.features(nominal)).z[:, 0], nominal.z[:, 0]
-        u = estimate / z if column.positive else estimate - z
-        poisson = Poisson(nominal.groups, self.replicas, context.sequence("bootstrap"))
-        ratios = [_ratio(sample.w, nominal.w) for sample in samples.values()]
-        columns = np.column_stack([part for ratio in ratios for part in (ratio * u, ratio)])
-        value, replicas = bootstrap_ratios(columns, nominal.w, poisson)
-        return PriorApplication(
-            method=method,
-            test=NOMINAL,
-            z_name=column.name,
-            z_unit=column.unit,
-            relative=column.positive,
-            tolerance=self.threshold,
-            spectra=tuple(samples),
-            n_effective=np.array([sample.effective_size for sample in samples.values()]),
-            mean=value[0::2] / value[1::2],
-            mean_error=np.std(replicas[:, 0::2] / replicas[:, 1::2], axis=0),
-        )
+        return {main: derive, **{method: partial(derive, label=method) for method in learned}}
 
 
-def _ratio(new: FloatArray, old: FloatArray) -> FloatArray:
-    return np.divide(new, old, out=np.zeros_like(new), where=old != 0)
-
-
-def _spectra(sample: Sample) -> tuple[dict[str, Sample], list[str]]:
-    """The spectra with enough effective events, and the names of the others with theirs."""
-    kept, left_out = {}, []
-    for name, reshape in applied().items():
-        try:
-            reweighted = reshape(sample)
-            size = reweighted.effective_size
-        except DataError:
-            size = 0.0  # nothing of the sample is left, or its weights sum to less than nothing
-        if size >= MINIMUM_EFFECTIVE:
-            kept[name] = reweighted
-        else:
-            left_out.append(
-                f"the test sample on the spectrum '{name}' has {size:.0f} effective events of the "
-                f"{MINIMUM_EFFECTIVE} that are needed: left out of the test on other spectra"
-            )
-    return kept, left_out
-
-
-def _largest(found: PriorApplication) -> Quantity:
-    worst = int(np.argmax(np.abs(found.mean - found.reference)))
-    return Quantity(float(abs(found.mean[worst] - found.reference)), float(found.mean_error[worst]))
-
-
-def _table(found: PriorApplication) -> Table:
-    unit = "" if found.relative else found.z_unit
-    rows = tuple(
-        (name, float(size), float(mean), float(error))
-        for name, size, mean, error in zip(
-            found.spectra, found.n_effective, found.mean, found.mean_error, strict=True
-        )
+def _with(found: Findings, method: str, measured: Sensitivity) -> Findings:
+    """With the sensitivity of one method."""
+    scalars = {**found.scalars.get(method, {}), **measured.scalars()}
+    tables = {**found.tables.get(method, {}), "prior/sensitivity": measured.table()}
+    return Findings(
+        {**found.scalars, method: scalars},
+        {**found.tables, method: tables},
+        (*found.records, measured.record),
+        (*found.warnings, *measured.warnings),
     )
-    return Table(("spectrum", "n_effective", "mean", "mean_error"), ("", "", unit, unit), rows)
+
+
+def _unknown(refits: int) -> str:
+    asked = f" (evaluator.prior_stress.refits={refits})" if refits else ""
+    return (
+        "the truth of data is unknown, so that data cannot be put on another spectrum: maps are "
+        f"compared on the nominal one alone, and their dependence on it is not measured{asked}"
+    )

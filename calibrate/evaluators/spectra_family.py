@@ -1,13 +1,16 @@
-"""The same events under other spectra: flat, tilted, and narrow resonances."""
+"""The same events under other spectra: flat, tilted, and narrow resonances.
+
+What the spectra are is read off a reference sample; each is then given to any sample of the same
+truth, so that simulation and what stands for data get the same one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 
 import numpy as np
 
-from calibrate.prior import FlatPrior, GaussianPrior, Prior, reweight
+from calibrate.prior import FlatPrior, GaussianPrior, reweight
 from calibrate.sample import FloatArray, Sample
 from calibrate.statistics import weighted_quantile, weighted_std
 
@@ -16,6 +19,10 @@ NARROW = 0.05
 """Width of a resonance, in standard deviations of the spectrum."""
 BROAD = 0.7
 FLAT_RANGE = (0.01, 0.99)
+FARTHEST = 4.0
+MOST_REFITS = 5
+
+Reshape = Callable[[Sample], Sample]
 
 
 def quantiles(sample: Sample, levels: tuple[float, ...]) -> FloatArray:
@@ -23,55 +30,57 @@ def quantiles(sample: Sample, levels: tuple[float, ...]) -> FloatArray:
     return weighted_quantile(sample.z[:, 0], np.maximum(sample.w, 0.0), levels)
 
 
-def flat(sample: Sample) -> Sample:
-    """p(z) constant over the inner 98 % of the spectrum, zero beyond."""
-    low, high = quantiles(sample, FLAT_RANGE)
-    return reweight(sample, FlatPrior(float(low), float(high)))
+def flat(reference: Sample) -> Reshape:
+    """p(z) constant over the inner 98 % of the reference, zero beyond."""
+    low, high = quantiles(reference, FLAT_RANGE)
+    return lambda sample: reweight(sample, FlatPrior(float(low), float(high)))
 
 
-def tilted(sample: Sample, slope: float) -> Sample:
-    """w' = w·exp(slope·t), t standardised log z (z where it may be negative)."""
-    z = sample.z[:, 0]
-    t = np.log(z) if sample.z_columns[0].positive else z
-    width = float(weighted_std(t, sample.w))
-    middle = float(np.average(t, weights=sample.w))
-    return sample.with_weights(sample.w * np.exp(np.clip(slope * (t - middle) / width, -30, 30)))
+def tilted(reference: Sample, slope: float) -> Reshape:
+    """w' = w·exp(slope·t), t the log z (z where it may be negative) standardised in the
+    reference: samples of one spectrum keep one spectrum. The factor is constant beyond |t| = 4,
+    else a tail that is not Gaussian takes all the weight."""
+    logarithmic = reference.z_columns[0].positive
+
+    def coordinate(sample: Sample) -> FloatArray:
+        return np.log(sample.z[:, 0]) if logarithmic else sample.z[:, 0]
+
+    width = float(weighted_std(coordinate(reference), reference.w))
+    middle = float(np.average(coordinate(reference), weights=reference.w))
+
+    def reshape(sample: Sample) -> Sample:
+        t = (coordinate(sample) - middle) / width
+        return sample.with_weights(sample.w * np.exp(slope * np.clip(t, -FARTHEST, FARTHEST)))
+
+    return reshape
 
 
-def gaussian(sample: Sample, level: float, widths: float) -> Sample:
-    """N(quantile at `level`, (widths·std)²)."""
-    centre = float(quantiles(sample, (level,))[0])
-    width = widths * float(weighted_std(sample.z[:, 0], sample.w))
-    prior: Prior = GaussianPrior(centre, width)
-    return reweight(sample, prior)
+def gaussian(reference: Sample, level: float, widths: float) -> Reshape:
+    """N(quantile of the reference at `level`, (widths·its standard deviation)²)."""
+    centre = float(quantiles(reference, (level,))[0])
+    width = widths * float(weighted_std(reference.z[:, 0], reference.w))
+    return lambda sample: reweight(sample, GaussianPrior(centre, width))
 
 
-Reshape = Callable[[Sample], Sample]
-
-
-def applied() -> Mapping[str, Reshape]:
+def applied(reference: Sample) -> Mapping[str, Reshape]:
     """The spectra that a calibration is tested on: `steeper` and `softer` fall faster and more
     gently than the nominal one, by a factor e per standard deviation of log z (z)."""
-    resonances = {
-        f"resonance at {name} z": partial(gaussian, level=level, widths=NARROW)
-        for name, level in RESONANCES.items()
-    }
     return {
         "nominal": lambda sample: sample,
-        "flat": flat,
-        "steeper": partial(tilted, slope=-1.0),
-        "softer": partial(tilted, slope=1.0),
-        **resonances,
+        "flat": flat(reference),
+        "steeper": tilted(reference, -1.0),
+        "softer": tilted(reference, 1.0),
+        **{
+            f"resonance at {name} z": gaussian(reference, level, NARROW)
+            for name, level in RESONANCES.items()
+        },
     }
 
 
-def trained(sample: Sample) -> Iterator[tuple[str, Sample]]:
+def trained(reference: Sample) -> Iterator[tuple[str, Reshape]]:
     """The spectra that a calibration is derived on again, in the order in which they are used."""
-    yield "flat", flat(sample)
-    yield "steeper", tilted(sample, -1.0)
-    yield "softer", tilted(sample, 1.0)
-    yield "low", gaussian(sample, 0.3, BROAD)
-    yield "high", gaussian(sample, 0.7, BROAD)
-
-
-MOST_REFITS = 5
+    yield "flat", flat(reference)
+    yield "steeper", tilted(reference, -1.0)
+    yield "softer", tilted(reference, 1.0)
+    yield "low", gaussian(reference, 0.3, BROAD)
+    yield "high", gaussian(reference, 0.7, BROAD)

@@ -1,4 +1,5 @@
-"""Does transported simulation look like data? Marginals of every test before and after each map.
+"""Does transported simulation look like data? Every feature of every test before and after each
+map, and a classifier that sees all features together.
 
 Means and spreads are unbinned, with bootstrap errors of the test's events. A map has an error of
 its own, since its training samples are finite: `refits` bootstrap refits of each method give it,
@@ -7,7 +8,7 @@ and it is added in quadrature, in the bins of χ² too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -18,10 +19,17 @@ from calibrate.checks import count, positive_integer
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, FitError
 from calibrate.estimate import UNTOUCHED, TransportMap, TransportRefit
-from calibrate.evaluators.carried import Carried, mean_curve, transport_curve
+from calibrate.evaluators.carried import (
+    Carried,
+    Moved,
+    mean_curve,
+    outside_share,
+    transport_curve,
+)
 from calibrate.evaluators.marginals import Marginal
+from calibrate.evaluators.separation import Separation, two_sample
 from calibrate.records import Findings, Quantity, Record, TransportCurve
-from calibrate.sample import FloatArray
+from calibrate.sample import MINIMUM_EVENTS, FloatArray, Sample
 from calibrate.statistics import Poisson, equal_statistics_edges, weighted_quantile
 from calibrate.task import Pair, TransportTask
 
@@ -32,34 +40,35 @@ FEW_OUTSIDE = 1e-3
 
 @dataclass(frozen=True)
 class Transport:
-    """Marginals, distances to data and the map itself, on every test.
+    """Marginals, distances to data, a two-sample classifier and the map itself, on every test.
 
     χ² in `bins` of equal statistics of data that hold all the weight; histograms of `shown_bins`;
-    `replicas` of the bootstrap, `refits` of each method (0: the map's own error is left out).
-    Raises ConfigurationError for numbers out of range; `check` for several features.
+    `replicas` of the bootstrap, `refits` of each method (0: the map's own error is left out);
+    the classifier sees at most about `classified` events of each side, chosen at random (0: none).
+    Where weights are negative, there are neither quantiles, distances nor a classifier.
+    Raises ConfigurationError for numbers out of range.
     """
 
     bins: int = 30
     shown_bins: int = 50
     replicas: int = 100
     refits: int = 20
+    classified: int = 5000
     tasks: ClassVar[tuple[str, ...]] = ("transport",)
 
     def __post_init__(self) -> None:
         for name in ("bins", "shown_bins", "replicas"):
             positive_integer(f"evaluator.transport.{name}", getattr(self, name))
-        count("evaluator.transport.refits", self.refits)
+        for name in ("refits", "classified"):
+            count(f"evaluator.transport.{name}", getattr(self, name))
+        if 0 < self.classified < MINIMUM_EVENTS:
+            raise ConfigurationError(
+                f"evaluator.transport.classified must be 0 or at least {MINIMUM_EVENTS}, got "
+                f"{self.classified}"
+            )
         for name in ("bins", "replicas", "refits"):
             if getattr(self, name) == 1:
                 raise ConfigurationError(f"evaluator.transport.{name} must be at least 2, got 1")
-
-    def check(self, task: TransportTask) -> None:
-        """Raise ConfigurationError if the task has several features."""
-        names = [column.name for column in task.train.simulation.x_columns]
-        if len(names) != 1:
-            raise ConfigurationError(
-                f"evaluator=transport looks at one feature, got {len(names)}: {', '.join(names)}"
-            )
 
     def __call__(
         self,
@@ -69,7 +78,6 @@ class Transport:
         context: Context,
     ) -> Findings:
         """Evaluate all maps on all tests of the task."""
-        self.check(task)
         again = {label: [] if fit.kind == UNTOUCHED
                  else self._refitted(label, task, refit, context)
                  for label, fit in fits.items()}  # fmt: skip
@@ -83,17 +91,29 @@ class Transport:
         ]
         main = next(iter(fits))
         for test, pair in task.tests.items():
+            separation = self._separation(test, pair, context)
+            before = separation.untouched() if separation else None
             for label, fit in fits.items():
-                carried = self._carried(test, pair, fit, again[label], context)
-                scalars[label] |= carried.scalars()
-                if label == main:
-                    scalars[label] |= carried.untouched()
-                found = carried.histogram(label, self._shown(pair))
-                records.append(found)
-                if found.outside > FEW_OUTSIDE and fit.kind != UNTOUCHED:
-                    warnings.append(_extrapolated(label, test, found.outside))
+                moved = Moved.of(pair.simulation, fit, again[label])
+                for carried in self._carried(test, pair, moved, context):
+                    scalars[label] |= carried.scalars()
+                    if label == main:
+                        scalars[label] |= carried.untouched()
+                    records.append(carried.histogram(label, self._shown(pair, carried.feature)))
+                if separation and before:
+                    after = before if fit.kind == UNTOUCHED else separation(moved)
+                    scalars[label][f"transport/{test}/auc"] = Quantity(*after)
+                    if label == main:
+                        scalars[label][f"transport/{test}/uncalibrated_auc"] = Quantity(*before)
+                    records.append(two_sample(label, test, pair, after, before))
+                warnings += _extrapolated(label, test, pair.simulation, fit)
             records += _curves(test, pair, fits, task)
         return Findings(scalars, {}, tuple(records), tuple(warnings))
+
+    def _separation(self, test: str, pair: Pair, context: Context) -> Separation | None:
+        if not self.classified:
+            return None
+        return Separation.of(pair, self.classified, context.child("classifier", test))
 
     def _refitted(
         self, label: str, task: TransportTask, refit: TransportRefit, context: Context
@@ -108,31 +128,27 @@ class Transport:
                 advance(1)
         return fitted
 
-    def _carried(
-        self,
-        test: str,
-        pair: Pair,
-        fit: TransportMap,
-        again: Sequence[TransportMap],
-        context: Context,
-    ) -> Carried:
-        simulation, data = (
-            Marginal(
-                sample.x[:, 0],
-                sample,
-                Poisson(sample.groups, self.replicas, context.sequence("bootstrap", test, side)),
-            )
+    def _carried(self, test: str, pair: Pair, moved: Moved, context: Context) -> Iterator[Carried]:
+        """One after the other, all features; with several, their names end the test's."""
+        s, names = pair.data, [column.name for column in pair.data.x_columns]
+        poissons = [
+            Poisson(sample.groups, self.replicas, context.sequence("bootstrap", test, side))
             for side, sample in (("simulation", pair.simulation), ("data", pair.data))
-        )
-        s = pair.data
-        inner = equal_statistics_edges(s.x[:, 0], s.w, s.group, self.bins, FEWEST_EFFECTIVE)
-        edges = np.array([-np.inf, *inner[1:-1], np.inf])
-        return Carried(test, simulation, data, fit, tuple(again), edges)
+        ]
+        for feature, name in enumerate(names):
+            simulation, data = (
+                Marginal(sample.x[:, feature], sample, poisson)
+                for sample, poisson in zip((pair.simulation, s), poissons, strict=True)
+            )
+            inner = equal_statistics_edges(data.values, s.w, s.group, self.bins, FEWEST_EFFECTIVE)
+            edges = np.array([-np.inf, *inner[1:-1], np.inf])
+            label = test if len(names) == 1 else f"{test}.{name}"
+            yield Carried(test, label, feature, simulation, data, moved, edges)
 
-    def _shown(self, pair: Pair) -> FloatArray:
+    def _shown(self, pair: Pair, feature: int) -> FloatArray:
         """Equal bins over what holds 99.8 % of data and of simulation."""
         limits = [
-            weighted_quantile(s.x[:, 0], np.maximum(s.w, 0.0), SHOWN)
+            weighted_quantile(s.x[:, feature], np.maximum(s.w, 0.0), SHOWN)
             for s in (pair.simulation, pair.data)
         ]
         low, high = min(q[0] for q in limits), max(q[1] for q in limits)
@@ -142,7 +158,10 @@ class Transport:
 def _curves(
     test: str, pair: Pair, fits: Mapping[str, TransportMap], task: TransportTask
 ) -> Iterator[TransportCurve]:
-    """The map of every method that moves anything."""
+    """The map of every method that moves anything, of one feature; with several, x' depends on
+    all of them."""
+    if len(pair.simulation.x_columns) != 1:
+        return
     exact = task.closed_forms.get(test)
     for label, fit in fits.items():
         if fit.kind == UNTOUCHED:
@@ -160,14 +179,15 @@ def _resampled(pair: Pair, number: int, context: Context) -> Iterator[Pair]:
         for side, sample in (("simulation", pair.simulation), ("data", pair.data))
     )
     for simulated, measured in zip(*counts, strict=True):
-        yield Pair(
-            pair.simulation.with_weights(pair.simulation.w * simulated),
-            pair.data.with_weights(pair.data.w * measured),
-        )
+        yield pair.with_weights(pair.simulation.w * simulated, pair.data.w * measured)
 
 
-def _extrapolated(label: str, test: str, outside: float) -> str:
-    return (
+def _extrapolated(label: str, test: str, simulation: Sample, fit: TransportMap) -> list[str]:
+    """A warning where more than one in a thousand events lies outside the map's range."""
+    outside = outside_share(simulation, fit)
+    if fit.kind == UNTOUCHED or outside <= FEW_OUTSIDE:
+        return []
+    return [
         f"{label}, {test}: {100 * outside:.2g} % of the simulation lies outside the range of the "
         "training sample, where the map is extrapolated"
-    )
+    ]

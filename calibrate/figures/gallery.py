@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from calibrate.figures.closure import closure_figure
 from calibrate.figures.curves import calibration_figure, joint_figure
-from calibrate.figures.prior import application_figure, sensitivity_figure
+from calibrate.figures.prior import application_figure, carried_figure, sensitivity_figure
 from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
 from calibrate.figures.response import response_figure, tails_figure
@@ -34,6 +34,7 @@ from calibrate.records import (
     SpectrumHistogram,
     TailHistogram,
     TrainingCurve,
+    TransportApplication,
     TransportCurve,
     TransportHistogram,
 )
@@ -116,6 +117,9 @@ def _across_samples(records: Sequence[Record], style: Style) -> Figures:
 def _priors(records: Sequence[Record], style: Style) -> Figures:
     groups = _groups(_only(PriorApplication, records), lambda r: (r.test, ""))
     figures = {f"prior_{name}": application_figure(group, style) for name, group in groups.items()}
+    carried = _groups(_only(TransportApplication, records), lambda r: (r.test, ""))
+    figures |= {f"prior_carried_{name}": carried_figure(group, style)
+                for name, group in carried.items()}  # fmt: skip
     for found in _only(PriorSensitivity, records):
         figures[_file_name(f"prior_sensitivity_{found.method}")] = sensitivity_figure(found)
     return figures
@@ -127,8 +131,8 @@ def _pulls(records: Sequence[Record], style: Style) -> Figures:
 
 
 def _transported(records: Sequence[Record], style: Style) -> Figures:
-    shapes = _groups(_only(TransportHistogram, records), lambda r: (r.test, ""))
-    maps = _groups(_only(TransportCurve, records), lambda r: (r.test, ""))
+    shapes = _groups(_only(TransportHistogram, records), lambda r: (r.test, r.name))
+    maps = _groups(_only(TransportCurve, records), lambda r: (r.test, r.name))
     return {
         **{f"transport_{name}": transport_figure(group, style) for name, group in shapes.items()},
         **{

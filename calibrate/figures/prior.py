@@ -13,9 +13,17 @@ from matplotlib.patches import Patch
 
 from calibrate.figures import marks
 from calibrate.figures.labels import deviation, deviation_unit, truth_axis, with_unit
-from calibrate.figures.layout import head, legend, one_panel, ordinary_ticks, set_range
+from calibrate.figures.layout import (
+    head,
+    legend,
+    one_panel,
+    ordinary_ticks,
+    set_range,
+    two_panels,
+)
 from calibrate.figures.style import DARK, PALETTE, Look, looks, styled
-from calibrate.records import PriorApplication, PriorSensitivity
+from calibrate.records import PriorApplication, PriorSensitivity, TransportApplication
+from calibrate.sample import FloatArray
 
 SPACING = 0.16
 BAND = 0.18
@@ -35,34 +43,70 @@ def application_figure(
         axes.axhspan(low, high, color=marks.BAND, linewidth=0, zorder=0, gid="tolerance")
     axes.axhline(first.reference, color=DARK, linewidth=1, zorder=1, gid="reference")
     for turn, each in enumerate(found):
-        _means(axes, each, style[each.method], SPACING * (turn - (len(found) - 1) / 2))
+        place = SPACING * (turn - (len(found) - 1) / 2)
+        _points(axes, each.mean, each.mean_error, style[each.method], f"{each.method}:mean", place)
     shown = [each.mean + side * each.mean_error for each in found for side in (-1, 1)]
     set_range(axes, "y", [*shown, [first.reference - 0.002, first.reference + 0.002]])
-    axes.set_xlim(-0.6, len(first.spectra) - 0.4)
-    labels = [name.replace(" at ", "\nat ") for name in first.spectra]
-    axes.set_xticks(np.arange(len(labels)), labels, size=10.5)
-    axes.tick_params(axis="x", which="both", top=False)
-    axes.minorticks_off()
     axes.set_ylabel(with_unit(f"Mean {deviation(first)}", deviation_unit(first)))
-    axes.set_xlabel("Spectrum of the test sample")
+    _spectra_axis(axes, first.spectra, "Spectrum of the test sample")
     head(axes, f"test sample: {first.test}, reweighted")
     entries = [marks.entry(each.method, style[each.method]) for each in found]
     legend(axes, entries + _threshold(first), columns=2)
     return figure
 
 
-def _means(axes: Axes, found: PriorApplication, look: Look, aside: float) -> None:
+@styled()
+def carried_figure(
+    found: Sequence[TransportApplication], style: Mapping[str, Look] | None = None
+) -> Figure:
+    """Transported simulation beside data, both under each spectrum, for all methods: difference
+    of the means in units of data's width, and below the ratio of the widths."""
+    style = style or looks(each.method for each in found)
+    figure, upper, lower = two_panels()
+    first = found[0]
+    shown: tuple[list[FloatArray], list[FloatArray]] = ([], [])
+    for axes, reference in ((upper, 0.0), (lower, 1.0)):
+        axes.axhline(reference, color=DARK, linewidth=1, zorder=1, gid="reference")
+    for turn, each in enumerate(found):
+        place, look = SPACING * (turn - (len(found) - 1) / 2), style[each.method]
+        panels = ((upper, "mean", each.offset), (lower, "width", each.ratio))
+        for (axes, name, (value, error)), limits in zip(panels, shown, strict=True):
+            _points(axes, value, error, look, f"{each.method}:{name}", place)
+            limits += [value - error, value + error]
+    set_range(upper, "y", [*shown[0], [-0.02, 0.02]])
+    set_range(lower, "y", [*shown[1], [0.98, 1.02]])
+    upper.set_ylabel(r"($\langle x'\rangle - \langle x\rangle_\mathrm{data}$) / width of data")
+    lower.set_ylabel("Width / data's")
+    upper.minorticks_off()
+    _spectra_axis(lower, first.spectra, "Spectrum of simulation and data")
+    head(upper, f"test: {first.test}, reweighted")
+    legend(upper, [marks.entry(each.method, style[each.method]) for each in found], columns=2)
+    return figure
+
+
+def _spectra_axis(axes: Axes, spectra: Sequence[str], label: str) -> None:
+    axes.set_xlim(-0.6, len(spectra) - 0.4)
+    labels = [name.replace(" at ", "\nat ") for name in spectra]
+    axes.set_xticks(np.arange(len(labels)), labels, size=10.5)
+    axes.tick_params(axis="x", which="both", top=False)
+    axes.minorticks_off()
+    axes.set_xlabel(label)
+
+
+def _points(
+    axes: Axes, value: FloatArray, error: FloatArray, look: Look, name: str, aside: float
+) -> None:
     line, _, _ = axes.errorbar(
-        np.arange(len(found.spectra)) + aside,
-        found.mean,
-        yerr=found.mean_error,
+        np.arange(value.size) + aside,
+        value,
+        yerr=error,
         linestyle="none",
         color=look.colour,
         marker=look.marker,
         elinewidth=1.2,
         zorder=3,
     )
-    line.set_gid(f"{found.method}:mean")
+    line.set_gid(name)
 
 
 def _threshold(found: PriorApplication) -> list[tuple[Artist, str]]:
@@ -71,33 +115,36 @@ def _threshold(found: PriorApplication) -> list[tuple[Artist, str]]:
 
 @styled()
 def sensitivity_figure(found: PriorSensitivity) -> Figure:
-    """Mean change of the estimate of a method that is derived on other spectra, as a smooth
-    function of the truth, with the band that holds all curves at 95 %; dashed: the threshold."""
+    """Mean change of the answer of a method that is derived on other spectra, as a smooth
+    function of the truth, with its 95 % limit at each place (of records without it: the band that
+    holds all curves); dashed: the threshold."""
     figure, axes = one_panel()
     axes.axhline(0, color=DARK, linewidth=1, zorder=1, gid="reference")
     for side in (-1, 1):
         axes.axhline(side * found.threshold, color=DARK, linewidth=1, linestyle="--")
     entries: list[tuple[Artist, str]] = []
+    limit = found.limit if found.limit.size else np.full_like(found.difference, found.band)
     for k, name in enumerate(found.spectra):
         colour, curve = PALETTE[k % len(PALETTE)], found.difference[k]
         axes.plot(found.z, curve, color=colour, gid=f"curve:{name}")
         axes.fill_between(
-            found.z, curve - found.band, curve + found.band, color=colour, alpha=BAND, linewidth=0
+            found.z, curve - limit[k], curve + limit[k], color=colour, alpha=BAND, linewidth=0
         )
         entries.append((Line2D([], [], color=colour), f"derived on the spectrum '{name}'"))
-    entries.append((Patch(facecolor=DARK, alpha=BAND), "band of all curves, 95 %"))
+    entries.append((Patch(facecolor=DARK, alpha=BAND), "limits at each place, 95 %"))
     dashed = Line2D([], [], color=DARK, linewidth=1, linestyle="--")
     percent = f"±{100 * found.threshold:.3g} %" + ("" if found.relative else " of the width of z")
     entries.append((dashed, f"threshold {percent}"))
-    limit = 1.5 * found.threshold
-    edges = [found.difference - found.band, found.difference + found.band]
-    set_range(axes, "y", [*edges, [-limit, limit]])
+    reach = 1.5 * found.threshold
+    edges = [found.difference - limit, found.difference + limit]
+    set_range(axes, "y", [*edges, [-reach, reach]])
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     axes.set_xlim(found.z[0], found.z[-1])
     ordinary_ticks(axes.xaxis, (float(found.z[0]), float(found.z[-1])))
     axes.set_xlabel(truth_axis(found.z_name, found.z_unit))
     scale = "z" if found.relative else r"\sigma(z)"
-    axes.set_ylabel(rf"Mean change of $\hat{{z}}$ / ${scale}$")
+    quantity = r"\hat{z}" if found.quantity == "ẑ" else found.quantity
+    axes.set_ylabel(rf"Mean change of ${quantity}$ / ${scale}$")
     head(axes, f"{found.method}: {found.verdict}")
     legend(axes, entries)
     return figure

@@ -49,6 +49,10 @@ PRECISIONS = {"single": torch.float32, "double": torch.float64}
 EVERY_PAIR = "all"
 LARGEST_ALL_PAIRS = 3000
 CHUNK = 100_000
+LARGEST_PAIRS = 2_000_000
+"""Pairs in all, above which an event gets fewer (at least one): their noise falls as n grows."""
+FIRST_EVENTS = 100_000
+"""A sample more than twice as large is fitted from the solution of that many of its events."""
 BOUND_NAME = "-(mutual information bound) + penalties [nat]"
 
 
@@ -57,7 +61,8 @@ class GaussianAnsatz:
     """Hyperparameters of the Gaussian Ansatz.
 
     `hidden_a` … `hidden_d` are the hidden layers of the networks A, B, C, D ([] is linear;
-    `hidden_d=null` sets D = 0). `pairs` per event stand for p(x)p(z), or `all`. `spectrum`:
+    `hidden_d=null` sets D = 0). `pairs` per event (fewer above 2 million in all) stand for
+    p(x)p(z), or `all`. `spectrum`:
     train on the sample's own spectrum or on the same events reweighted to a `flat` one.
     `weight_prior` is the width of the Gaussian prior on the networks' weights, whose pull is
     1/n_eff; `offset_penalty` multiplies ⟨|D|²⟩. Raises ConfigurationError when out of range.
@@ -135,6 +140,10 @@ class GaussianAnsatz:
         with torch_seeded(context, "initialisation"):
             network = GaussianAnsatzNetwork(x.shape[1], t.shape[1], self.shape)
         network.start_from(LinearResponse.of(x, t, w))
+        if len(x) > 2 * FIRST_EVENTS:
+            few = context.stream("first").choice(len(x), FIRST_EVENTS, replace=False)
+            size = sample.effective_size * FIRST_EVENTS / len(x)
+            self._maximise(network, (x[few], t[few], w[few]), size, context.child("first"))
         done, bound = self._maximise(network, (x, t, w), sample.effective_size, context)
         fitted = FittedGaussianAnsatz(
             Domain.of(sample), x_coordinates, z_coordinates, self.shape, network.double().cpu()
@@ -145,7 +154,7 @@ class GaussianAnsatz:
             loss=float(done.loss[-1]),
             mutual_information=bound,
             curve=curve,
-            notes=(fitted.newton_note(sample.x),),
+            notes=(fitted.newton_note(sample.x), *self._fewer(len(x))),
         )
         return replace(fitted, summary=summary)
 
@@ -186,9 +195,18 @@ class GaussianAnsatz:
             raise DivergedError(f"the bound fell from {-done.loss[0]:.3g} to {value:.3g}")
         return done, value
 
+    def _fewer(self, n: int) -> tuple[str, ...]:
+        if self.pairs == EVERY_PAIR or self._each(n) == self.pairs:
+            return ()
+        return (f"{self._each(n)} pairs per event instead of {self.pairs}: {n} events",)
+
+    def _each(self, n: int) -> int:
+        """Pairs per event of n events."""
+        return min(int(self.pairs), max(1, LARGEST_PAIRS // n))
+
     def _pairs(self, x: FloatArray, t: FloatArray, w: FloatArray, context: Context) -> Pairs:
         if self.pairs != EVERY_PAIR:
-            return low_discrepancy_pairs(x, t, w, int(self.pairs), context.stream("pairs"))
+            return low_discrepancy_pairs(x, t, w, self._each(len(x)), context.stream("pairs"))
         if len(x) > LARGEST_ALL_PAIRS:
             raise DataError(
                 f"method.pairs=all takes n² = {len(x) ** 2:.1e} pairs: at most "

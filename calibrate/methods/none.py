@@ -9,7 +9,6 @@ from typing import ClassVar, overload
 import numpy as np
 
 from calibrate.context import Context
-from calibrate.errors import ConfigurationError, nearest
 from calibrate.estimate import UNTOUCHED, Domain, Estimate, State
 from calibrate.records import FitSummary
 from calibrate.sample import FloatArray
@@ -35,12 +34,7 @@ class Uncalibrated:
         """Pick the features; ConfigurationError if the task names one that is not there."""
         if isinstance(task, TransportTask):
             return UntouchedSimulation(Domain.of(task.train.simulation))
-        names = [column.name for column in task.train.x_columns]
-        for name in task.uncalibrated:
-            if name not in names:
-                raise ConfigurationError(f"no feature '{name}': {nearest(name, names)}")
-        columns = tuple(names.index(name) for name in task.uncalibrated)
-        return UncalibratedFeatures(Domain.of(task.train), columns)
+        return UncalibratedFeatures(Domain.of(task.train), task.measuring_features())
 
 
 @dataclass(frozen=True)

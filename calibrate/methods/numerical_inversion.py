@@ -1,36 +1,40 @@
 """Numerical inversion: the central value of x given z, inverted.
 
 g(z) = central value of x given z, ẑ = g⁻¹(x) (arXiv:1609.05195; arXiv:2205.05084, Eq. 10, 11).
-p(x|z) does not know the spectrum, nor does ẑ. With further features θ (η, mass …) a network
-learns g(z, θ), inverted at each event's θ (ATL-PHYS-PUB-2018-013). Not exactly unbiased where g
-is curved: b(z) ≈ -½ g''(z)/g'(z)³ · Var(x given z).
+p(x|z) does not know the spectrum, nor does ẑ. With further features θ (η, mass …) a network learns
+g(z, θ), inverted at each event's θ (`generalised_inversion`). Not exactly unbiased where g is
+curved: b(z) ≈ -½ g''(z)/g'(z)³ · Var(x given z).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
-from calibrate.checks import choice, positive_integer
+from calibrate.checks import choice, layer_sizes, positive_integer
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.estimate import Domain, Estimate, State
+from calibrate.methods.generalised_inversion import GeneralisedInversion, fit_generalised
 from calibrate.methods.response_curve import (
     Points,
     ResponseCurve,
     polynomial,
     smoothing_spline,
 )
+from calibrate.methods.response_network import ResponseSettings
+from calibrate.nn.networks import ACTIVATIONS
 from calibrate.records import FitSummary
 from calibrate.sample import FloatArray, Sample
 from calibrate.statistics import Poisson, bin_index, binned_sum, equal_statistics_edges, summarise
 from calibrate.task import RegressionTask
 
 CENTRES = ("mean", "median", "mode")
-SHAPES = ("spline", "polynomial")
+SPLINE, POLYNOMIAL, NETWORK = SHAPES = ("spline", "polynomial", "network")
 BEYOND = ("linear", "clamp", "raise")
 REPLICAS = 50
 FEWEST_BINS, EVENTS_PER_BIN = 5, 50.0
@@ -40,65 +44,96 @@ SHARE = 0.3
 
 @dataclass(frozen=True)
 class NumericalInversion:
-    """Hyperparameters of numerical inversion, for one feature and one truth column.
+    """Hyperparameters of numerical inversion, for one truth column.
 
-    `centre` of x given z: `mean`, `median`, or `mode` (truncated Gaussian fit, ±1.5σ). `shape`:
-    a smoothing `spline`, or a `polynomial` of `degree` in log z, through `bins` of equal
-    effective statistics. `outside` the fitted range ẑ goes on `linear`, is `clamp`ed, or the
-    estimate `raise`s. Raises ConfigurationError for values out of range.
+    `centre` of x given z: `mean`, `median`, or `mode` (truncated Gaussian fit, ±1.5σ). `shape`: a
+    smoothing `spline`, or a `polynomial` of `degree` in log z, through `bins` of equal effective
+    statistics, which use the feature that measures z and no other; or a `network` of z and all
+    other features with `hidden` layers and at most `steps` of its minimiser. None: a spline for
+    one feature, a network for several. `outside` the fitted range ẑ goes on `linear`, is
+    `clamp`ed, or the estimate `raise`s. Raises ConfigurationError for values out of range.
     """
 
     centre: str = "mean"
-    shape: str = "spline"
+    shape: str | None = None
     bins: int = 20
     degree: int = 3
+    hidden: Sequence[int] = (16, 16)
+    activation: str = "silu"
+    steps: int = 150
     outside: str = "linear"
 
     def __post_init__(self) -> None:
         choice("method.centre", self.centre, CENTRES)
-        choice("method.shape", self.shape, SHAPES)
+        if self.shape is not None:
+            choice("method.shape", self.shape, SHAPES)
         choice("method.outside", self.outside, BEYOND)
-        positive_integer("method.bins", self.bins)
-        positive_integer("method.degree", self.degree)
+        choice("method.activation", self.activation, tuple(ACTIVATIONS))
+        layer_sizes("method.hidden", self.hidden)
+        for option in ("bins", "degree", "steps"):
+            positive_integer(f"method.{option}", getattr(self, option))
         if self.bins < FEWEST_BINS:
             raise ConfigurationError(f"method.bins must be at least {FEWEST_BINS}: {self.bins}")
 
-    def fit(self, task: RegressionTask, context: Context) -> InvertedResponse:
+    def fit(
+        self, task: RegressionTask, context: Context
+    ) -> InvertedResponse | GeneralisedInversion:
         """Fit the training sample.
 
-        Raises ConfigurationError for several features or truths, DataError for negative weights
-        with median or mode, FitError if the response cannot be inverted.
+        Raises ConfigurationError for several truths, DataError for negative weights with median or
+        mode, FitError if the response cannot be inverted.
         """
-        start = time.perf_counter()
         sample = task.train.take(task.train.w != 0)
-        if sample.x.shape[1] != 1 or sample.z.shape[1] != 1:
+        if sample.z.shape[1] != 1:
             raise ConfigurationError(
-                f"numerical inversion needs one feature and one truth column, got "
-                f"{[c.name for c in sample.x_columns]} and {[c.name for c in sample.z_columns]}"
+                f"numerical inversion needs one truth column, got "
+                f"{', '.join(column.name for column in sample.z_columns)}: choose one of them"
             )
-        points, low, high = self._points(sample, context)
-        if self.shape == "spline":
-            curve, note = smoothing_spline(points, low, high)
-        else:
-            curve, note = polynomial(points, self.degree, low, high), ""
-        notes = (f"{self.centre} of x in {points.t.size} bins of z from {low:.4g} to {high:.4g}",)
-        summary = FitSummary(
-            seconds=time.perf_counter() - start, steps=1, notes=notes + ((note,) if note else ())
-        )
-        return InvertedResponse(Domain.of(task.train), curve, self.outside, summary)
+        (feature,) = task.measuring_features()
+        edges, several = self._edges(sample), sample.x.shape[1] > 1
+        if self.shape == NETWORK or (self.shape is None and several):
+            hidden = layer_sizes("method.hidden", self.hidden)
+            settings = ResponseSettings(self.centre, hidden, self.activation, self.steps)
+            return fit_generalised(sample, feature, edges, settings, self.outside, context)
+        return self._fit_curve(sample, feature, edges, context)
 
-    def _points(self, sample: Sample, context: Context) -> tuple[Points, float, float]:
-        """The central response in bins of z, and the range of z that the bins cover."""
-        x, z, w = sample.x[:, 0], sample.z[:, 0], sample.w
-        relative = sample.z_columns[0].positive
+    def _fit_curve(
+        self, sample: Sample, feature: int, edges: FloatArray, context: Context
+    ) -> InvertedResponse:
+        """The spline or polynomial of the feature of that number."""
+        start = time.perf_counter()
+        points = self._points(sample, sample.x[:, feature], edges, context)
+        low, high = float(edges[0]), float(edges[-1])
+        if self.shape == POLYNOMIAL:
+            curve, note = polynomial(points, self.degree, low, high), ""
+        else:
+            curve, note = smoothing_spline(points, low, high)
+        notes = [f"{self.centre} of x in {points.t.size} bins of z from {low:.4g} to {high:.4g}"]
+        notes += [note] if note else []
+        unused = [c.name for i, c in enumerate(sample.x_columns) if i != feature]
+        if unused:
+            name = sample.x_columns[feature].name
+            notes.append(f"a {self.shape} of {name} alone: {', '.join(unused)} not used")
+        summary = FitSummary(seconds=time.perf_counter() - start, steps=1, notes=tuple(notes))
+        return InvertedResponse(Domain.of(sample), feature, curve, self.outside, summary)
+
+    def _edges(self, sample: Sample) -> FloatArray:
+        """Bins of z of equal effective statistics; DataError if the events are too few."""
         size = sample.effective_size
         bins = int(np.clip(size // EVENTS_PER_BIN, FEWEST_BINS + 2, self.bins))
-        edges = equal_statistics_edges(z, w, sample.group, bins, SHARE * size / bins)
+        z, least = sample.z[:, 0], SHARE * size / bins
+        edges = equal_statistics_edges(z, sample.w, sample.group, bins, least)
         if edges.size - 1 < FEWEST_BINS:
             raise DataError(
                 f"{size:.0f} effective events fill {edges.size - 1} bins of z: numerical inversion "
                 f"needs {FEWEST_BINS}"
             )
+        return edges
+
+    def _points(self, sample: Sample, x: FloatArray, edges: FloatArray, context: Context) -> Points:
+        """The central response in bins of z."""
+        z, w = sample.z[:, 0], sample.w
+        relative = sample.z_columns[0].positive
         index, number = bin_index(z, edges), edges.size - 1
         u = x / z if relative else x - z
         poisson = Poisson(sample.groups, REPLICAS, context.sequence("bootstrap"))
@@ -113,19 +148,19 @@ class NumericalInversion:
         t = np.log(z) if relative else z
         centre = binned_sum(w * t, index, number) / binned_sum(w, index, number)
         width = np.where(np.isfinite(found.iqr), found.iqr, found.std)
-        points = Points(centre[usable], response[usable], error[usable], width[usable], relative)
-        return points, float(edges[0]), float(edges[-1])
+        return Points(centre[usable], response[usable], error[usable], width[usable], relative)
 
 
 @dataclass(frozen=True)
 class InvertedResponse:
-    """ẑ = g⁻¹(x), and Σ(x) = spread of x at ẑ over g'(ẑ).
+    """ẑ = g⁻¹(x), and Σ(x) = spread of x at ẑ over g'(ẑ); x is the feature of number `feature`.
 
     Noise takes x beyond the ends of g within the training sample, too: there ẑ follows the
     straight continuation, and lies inside the range as long as x does.
     """
 
     domain: Domain
+    feature: int
     curve: ResponseCurve
     outside: str
     summary: FitSummary = field(default_factory=FitSummary)
@@ -133,21 +168,22 @@ class InvertedResponse:
     closed_form: ClassVar[str] = "maximum_likelihood"
 
     def estimate(self, x: FloatArray) -> Estimate:
-        """ẑ and its variance for x (n, 1).
+        """ẑ and its variance for x (n, d_x).
 
         Raises DataError beyond the range of g if `outside` is `raise`.
         """
         x = self.domain.checked(x)
-        covered = self.curve.covers(x[:, 0])
+        value = x[:, self.feature]
+        covered = self.curve.covers(value)
         beyond = int(np.count_nonzero(~covered))
         if beyond and self.outside == "raise":
             low, high = self.curve.g[0], self.curve.g[-1]
             raise DataError(
-                f"{beyond} of {len(x)} values of {self.domain.x_columns[0].name} lie outside "
-                f"{low:.4g} to {high:.4g}, where the response was fitted: use "
+                f"{beyond} of {len(x)} values of {self.domain.x_columns[self.feature].name} lie "
+                f"outside {low:.4g} to {high:.4g}, where the response was fitted: use "
                 "method.outside=linear or clamp"
             )
-        z, inside = self.curve.inverse(x[:, 0]), self.domain.inside(x)
+        z, inside = self.curve.inverse(value), self.domain.inside(x)
         if self.outside == "clamp":
             z, inside = np.clip(z, self.curve.z[0], self.curve.z[-1]), inside & covered
         sigma = np.interp(z, self.curve.z, self.curve.resolution)
@@ -157,6 +193,7 @@ class InvertedResponse:
         """Everything but the summary of the fit."""
         return {
             "domain": self.domain.state(),
+            "feature": self.feature,
             "curve": self.curve.state(),
             "outside": self.outside,
         }
@@ -165,4 +202,5 @@ class InvertedResponse:
     def from_state(cls, state: State) -> InvertedResponse:
         """Rebuild from `state`."""
         curve = ResponseCurve(**state["curve"])
-        return cls(Domain.from_state(state["domain"]), curve, str(state["outside"]))
+        domain, feature = Domain.from_state(state["domain"]), int(state["feature"])
+        return cls(domain, feature, curve, str(state["outside"]))

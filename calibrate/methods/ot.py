@@ -1,222 +1,89 @@
-"""Optimal transport in one dimension: x' = P_data⁻¹(P_sim(x)), arXiv:2205.05084, Eq. 17.
+"""Optimal transport of simulation to data: the map of least mean squared displacement.
 
-Both distributions are known as weighted events. Equal values are one point with their summed
-weight; the distribution function at a point is the weight below it and half its own, a straight
-line between points. So an event of weight 2 is exactly the event twice, and the map rises. It is
-the exact monotone map where the table holds all points; larger samples are thinned (see
-`Table.of`), by less than the statistical error of either distribution function.
-
-The map closes on its training sample by construction and inherits its spectrum: it moves the
-features, not the response.
+One feature: the monotone map, exact (`monotone.py`). Several features: a start, and what it
+leaves (`feature_map.py`). Either way the map closes on its training sample by construction and
+inherits its spectrum: it moves the features, not the response.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from calibrate.checks import positive_integer
+from calibrate.checks import choice, positive_integer, positive_number
 from calibrate.context import Context
-from calibrate.errors import ConfigurationError, DataError, MisfitError
-from calibrate.estimate import Domain, State
-from calibrate.records import FitSummary
-from calibrate.sample import FloatArray, IntArray
-from calibrate.statistics import refuse_negative
-from calibrate.task import TransportTask
+from calibrate.errors import ConfigurationError
+from calibrate.methods.feature_map import ENTROPIC, EXACT, PLANS, SLICED, FeatureMap, feature_map
+from calibrate.methods.monotone import QuantileMap, monotone_map
+from calibrate.sample import Sample
+from calibrate.task import Pair, TransportTask
 
 FEWEST_KNOTS = 1000
-TAIL_STEP = 0.01
-"""Knots in the tails are as far apart as this share of the events beyond them."""
-LOOKED_AT = 1_000_000
-"""About as many points are looked at to say how good a thinned table is."""
-EDGE = 0.01
-"""The weight at either end that gives the slope with which the map goes on outside."""
+AUTO = "auto"
+SMALL = 1000
+"""Up to so many events on either side `auto` solves for an entropic plan."""
+LARGEST = 25_000_000
+"""Entries of the cost matrix of a plan, 0.2 GB: 5000 events on each side."""
 
 
 @dataclass(frozen=True)
 class OptimalTransport:
-    """The monotone map between two weighted distributions of one feature.
+    """The map between two weighted distributions that moves events least.
 
-    `knots`: the largest number of points of the stored map; all are kept where they are fewer.
-    Raises ConfigurationError for less than 1000.
+    `plan`, for several features:
+    `exact`: the plan of the linear programme, its displacements averaged over neighbours;
+    `entropic`: E[y|x] under the plan with entropy `regularisation` (in variances of data);
+    `sliced`: the linear map of the moments, which is optimal between Gaussians; then monotone
+    maps along directions in which the distributions still differ, which is not exactly optimal;
+    `auto`: `entropic` up to 1000 events on either side, else `sliced`. All are followed by
+    `slices` rotations of such directions. For one feature `auto` and `exact` are the monotone
+    map, of which at most `knots` points are stored.
+
+    Features count in standard deviations of data, of the logarithm where they are positive by
+    nature. Outside the training range every map goes on straight.
+    Raises ConfigurationError for options out of range.
     """
 
+    plan: str = AUTO
     knots: int = 131072
+    regularisation: float = 0.5
+    slices: int = 32
     tasks: ClassVar[tuple[str, ...]] = ("transport",)
 
     def __post_init__(self) -> None:
+        choice("method.plan", self.plan, (AUTO, *PLANS))
         positive_integer("method.knots", self.knots)
         if self.knots < FEWEST_KNOTS:
             raise ConfigurationError(
                 f"method.knots must be at least {FEWEST_KNOTS}, got {self.knots}"
             )
+        positive_number("method.regularisation", self.regularisation)
+        positive_integer("method.slices", self.slices)
 
-    def fit(self, task: TransportTask, context: Context) -> QuantileMap:
+    def fit(self, task: TransportTask, context: Context) -> QuantileMap | FeatureMap:
         """The map of the training pair.
 
-        Raises MisfitError for several features, DataError for negative weights and for
-        simulation and data that do not overlap.
+        Raises DataError for negative weights, for simulation and data that do not overlap, and
+        for features that are linear combinations of others; ConfigurationError where a plan would
+        need too large a matrix.
         """
-        start, pair = time.perf_counter(), task.train
-        if len(pair.simulation.x_columns) != 1:
-            names = ", ".join(column.name for column in pair.simulation.x_columns)
-            raise MisfitError(
-                f"method=ot carries one feature, got {len(pair.simulation.x_columns)}: {names}"
+        pair = task.train
+        if len(pair.simulation.x_columns) == 1 and self.plan in (AUTO, EXACT):
+            return monotone_map(pair.simulation, pair.data, self.knots)
+        plan = self._plan(pair)
+        return feature_map(pair, plan, self.regularisation, self.slices, context)
+
+    def _plan(self, pair: Pair) -> str:
+        simulated, measured = _used(pair.simulation), _used(pair.data)
+        if self.plan == AUTO:
+            return ENTROPIC if max(simulated, measured) <= SMALL else SLICED
+        if self.plan != SLICED and simulated * measured > LARGEST:
+            raise ConfigurationError(
+                f"method.plan={self.plan} needs a matrix of {simulated} × {measured} simulated and "
+                f"measured events, at most {LARGEST:,} entries: use method.plan=sliced"
             )
-        domain = Domain.of(pair.simulation)
-        simulation = Distribution.of(pair.simulation.x[:, 0], pair.simulation.w)
-        data = Distribution.of(pair.data.x[:, 0], pair.data.w)
-        _require_overlap(simulation, data, domain.x_columns[0].label)
-        table, note = _table(simulation, data, self.knots)
-        slopes = table.end_slopes()
-        notes = (note, "outside the training range the map goes on straight")
-        seconds = time.perf_counter() - start
-        return QuantileMap(domain, table.x, table.y, slopes, FitSummary(seconds, notes=notes))
+        return self.plan
 
 
-@dataclass(frozen=True)
-class QuantileMap:
-    """x' as a polygon through the knots `x`, `y` (k,), and straight with `slopes` (2,) outside."""
-
-    domain: Domain
-    x: FloatArray
-    y: FloatArray
-    slopes: FloatArray
-    summary: FitSummary = field(default_factory=FitSummary)
-    kind: ClassVar[str] = "quantile_map"
-    uses_truth: ClassVar[bool] = False
-
-    def transport(self, x: FloatArray, z: FloatArray) -> FloatArray:
-        """x' (n, 1) of x (n, 1); z is not used."""
-        values = self.domain.checked(x)[:, 0]
-        moved = np.interp(values, self.x, self.y)
-        for end, outside in ((0, values < self.x[0]), (-1, values > self.x[-1])):
-            beyond = np.flatnonzero(outside)
-            moved[beyond] += self.slopes[end] * (values[beyond] - self.x[end])
-        return np.asarray(moved[:, None])
-
-    def state(self) -> State:
-        """Domain, knots and slopes."""
-        return {"domain": self.domain.state(), "x": self.x, "y": self.y, "slopes": self.slopes}
-
-    @classmethod
-    def from_state(cls, state: State) -> QuantileMap:
-        """Rebuild from `state`."""
-        x, y, slopes = (np.asarray(state[name], np.float64) for name in ("x", "y", "slopes"))
-        return cls(Domain.from_state(state["domain"]), x, y, slopes)
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A weighted empirical distribution: rising values (m,), the share of weight of each, and
-    `level`, the share of weight below each and half its own."""
-
-    values: FloatArray
-    share: FloatArray
-    level: FloatArray
-
-    @classmethod
-    def of(cls, x: FloatArray, w: FloatArray) -> Distribution:
-        """From x (n,) and weights (n,) ≥ 0; equal values become one, weight 0 is left out."""
-        refuse_negative(w, "optimal transport")
-        if not np.all(w):
-            x, w = x[w > 0], w[w > 0]
-        order = np.argsort(x)
-        values, share = x[order], w[order]
-        del order
-        if not np.all(values[1:] != values[:-1]):
-            start = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
-            values, share = values[start], np.add.reduceat(share, start)
-        share /= np.sum(share)
-        level = np.cumsum(share)
-        total = level[-1]
-        level -= 0.5 * share
-        level /= total
-        return cls(values, share, level)
-
-    def error(self, rows: slice) -> FloatArray:
-        """The statistical error of `level` at some rows: its square is (1-F)² Σ_below w² +
-        F² Σ_above w², half of a point's own w² below, half above."""
-        squares = self.share**2
-        below = np.cumsum(squares)
-        total, below, level = below[-1], (below - 0.5 * squares)[rows], self.level[rows]
-        return np.asarray(np.sqrt((1 - level) ** 2 * below + level**2 * (total - below)))
-
-    def rows(self, knots: int) -> IntArray:
-        """At most about `knots` rows: all, or equally spaced ones, denser in the tails."""
-        n = self.values.size
-        if n <= knots:
-            return np.arange(n)
-        steps = min(int(np.log(n) / TAIL_STEP), knots // 4)
-        tail = np.geomspace(1.0, n / 2, steps) - 1
-        grid = np.linspace(0, n - 1, knots - 2 * steps)
-        return np.unique(np.concatenate([grid, tail, n - 1 - tail]).astype(np.int64))
-
-
-@dataclass(frozen=True)
-class Table:
-    """Knots x, y (k,) at rising levels (k,)."""
-
-    x: FloatArray
-    y: FloatArray
-    level: FloatArray
-
-    @classmethod
-    def of(cls, simulation: Distribution, data: Distribution, knots: int) -> Table:
-        """Both distributions inverted at the levels of their points (half the knots each)."""
-        chosen = [d.level[d.rows(knots // 2)] for d in (simulation, data)]
-        level = np.unique(np.concatenate(chosen))
-        x = np.interp(level, simulation.level, simulation.values)
-        y = np.interp(level, data.level, data.values)
-        first = np.flatnonzero(np.append(True, np.diff(x) > 0))
-        last = np.append(first[1:], x.size) - 1
-        middle = 0.5 * (y[first] + y[last])
-        return cls(x[first], middle, level[first])
-
-    def end_slopes(self) -> FloatArray:
-        """The mean slopes (2,) over the outermost 1 % of the levels; 1 where there is none."""
-        low, high = np.searchsorted(self.level, [EDGE, 1 - EDGE])
-        ends = ((0, max(low, 1)), (min(high, self.x.size - 2), self.x.size - 1))
-        if self.x.size < 2:
-            return np.ones(2)
-        return np.array(
-            [(self.y[b] - self.y[a]) / (self.x[b] - self.x[a]) for a, b in ends], dtype=np.float64
-        )
-
-    def worst(self, distribution: Distribution, other: Distribution, knots: FloatArray) -> float:
-        """The largest distance of a thinned distribution function from the full one, in units of
-        its statistical error; `knots` (k,) are its values at the table's levels.
-
-        Levels beyond the outermost of the `other` sample, where there is nothing to match, are
-        left out.
-        """
-        looked = slice(None, None, 1 + distribution.values.size // LOOKED_AT)
-        values, level = distribution.values[looked], distribution.level[looked]
-        distance = np.abs(np.interp(values, knots, self.level) - level)
-        matched = (level >= other.level[0]) & (level <= other.level[-1])
-        return float(np.max((distance / distribution.error(looked))[matched], initial=0.0))
-
-
-def _table(simulation: Distribution, data: Distribution, knots: int) -> tuple[Table, str]:
-    """The table and a note on its size."""
-    table = Table.of(simulation, data, knots)
-    if max(simulation.values.size, data.values.size) <= knots // 2:
-        return table, f"exact: all {table.x.size} points of the monotone map are kept"
-    worst = max(table.worst(simulation, data, table.x), table.worst(data, simulation, table.y))
-    return table, (
-        f"monotone polygon of {table.x.size} points, thinned from {simulation.values.size} "
-        f"simulated and {data.values.size} measured values; it differs from their distribution "
-        f"functions by at most {worst:.2g} of the statistical error"
-    )
-
-
-def _require_overlap(simulation: Distribution, data: Distribution, label: str) -> None:
-    (a, b), (c, d) = ((each.values[0], each.values[-1]) for each in (simulation, data))
-    if b < c or d < a:
-        raise DataError(
-            f"simulation and data do not overlap in {label}: simulation lies in {a:.6g} to "
-            f"{b:.6g}, data in {c:.6g} to {d:.6g}; check units and selection"
-        )
+def _used(sample: Sample) -> int:
+    return int((sample.w != 0).sum())

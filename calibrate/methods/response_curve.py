@@ -15,6 +15,7 @@ import scipy.stats
 
 from calibrate.errors import FitError
 from calibrate.sample import BoolArray, FloatArray
+from calibrate.statistics import polygon
 
 GRID = 4096
 STIFFNESS = 10.0 ** np.arange(10.0, -8.0, -0.25)
@@ -50,11 +51,7 @@ class ResponseCurve:
 
     def inverse(self, x: FloatArray) -> FloatArray:
         """The z (n,) at which g = x (n,), the curve going on straight beyond its ends."""
-        z = np.interp(x, self.g, self.z)
-        for end, inner, beyond in ((0, 1, x < self.g[0]), (-1, -2, x > self.g[-1])):
-            slope = (self.z[end] - self.z[inner]) / (self.g[end] - self.g[inner])
-            z = np.where(beyond, self.z[end] + slope * (x - self.g[end]), z)
-        return z
+        return polygon(x, self.g, self.z)
 
     def covers(self, x: FloatArray) -> BoolArray:
         """Which x (n,) lie between the ends of g."""

@@ -26,7 +26,7 @@ from calibrate.checks import choice, positive_integer
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, FitError, MisfitError
 from calibrate.estimate import Domain, State
-from calibrate.methods.ot import Distribution
+from calibrate.methods.monotone import Distribution
 from calibrate.records import FitSummary
 from calibrate.sample import FloatArray, Sample
 from calibrate.statistics import weighted_quantile

@@ -30,7 +30,12 @@ from calibrate.records.closure import (
     fit_state,
 )
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
-from calibrate.records.transport import TransportCurve, TransportHistogram
+from calibrate.records.transport import (
+    TransportApplication,
+    TransportCurve,
+    TransportHistogram,
+    TwoSample,
+)
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -65,8 +70,10 @@ __all__ = [
     "Table",
     "TailHistogram",
     "TrainingCurve",
+    "TransportApplication",
     "TransportCurve",
     "TransportHistogram",
+    "TwoSample",
     "bin_state",
     "fit_state",
 ]
@@ -252,7 +259,9 @@ Record = (
     | PriorSensitivity
     | TrainingCurve
     | TransportHistogram
+    | TransportApplication
     | TransportCurve
+    | TwoSample
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from calibrate.records.closure import Deviation
 from calibrate.sample import FloatArray
@@ -32,8 +34,11 @@ class PriorSensitivity:
     """How the calibration changes when it is derived on other spectra.
 
     `difference` (n_k, n_z): mean of (ẑ_k - ẑ_0)/scale given z, as a smooth function at the points
-    `z` (n_z,), for the fits on the `spectra` (n_k,); scale = z if `relative`, else the width of
-    the training spectrum. `band` is the half width of the band that holds all curves at 95 %.
+    `z` (n_z,), for the fits on the `spectra` (n_k,), NaN outside the bulk of each; scale = z if
+    `relative`, else the width of the training spectrum; `quantity` says what changes: ẑ, or x'
+    of a transport map. `band` is the half width of the band that holds all curves at 95 %;
+    `limit` (n_k, n_z) the upper 95 % limit of a change at one place, counted from the curve.
+    It is empty in records of versions without it.
     """
 
     method: str
@@ -46,3 +51,5 @@ class PriorSensitivity:
     difference: FloatArray
     band: float
     verdict: str
+    limit: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
+    quantity: str = "ẑ"

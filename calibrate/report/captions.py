@@ -44,9 +44,19 @@ _FIXED = {
     ),
     "prior_sensitivity": (
         "Dependence on the training spectrum",
-        "Mean change of ẑ when the method is derived on the same events under another spectrum, "
-        "as a smooth function of the truth between 5 and 95 % of the test sample, and the band "
-        "that holds all curves at 95 %. Universal: all of it within the threshold (dashed).",
+        "Mean change of the answer (ẑ, or x' of a map) when the method is derived on the same "
+        "events under another spectrum, as a smooth function of the truth between 5 and 95 % of "
+        "the test sample and of that spectrum, and its 95 % limit at each place. Universal: all "
+        "of it within the threshold (dashed). Prior dependent: the largest change exceeds the "
+        "threshold by more than its error, in which it counts that it is the largest.",
+    ),
+    "prior_carried": (
+        "Simulation and data under other spectra",
+        "Transported simulation beside data when the same test events of both are put on other "
+        "spectra: flat, steeper and softer by a factor e per standard deviation, and narrow "
+        "resonances. Above: difference of the means, in units of data's width (half the 16-84 % "
+        "interval); below: ratio of the widths. Error bars are statistical (bootstrap), of the "
+        "events alone.",
     ),
     "prior": (
         "Other spectra",

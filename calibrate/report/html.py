@@ -18,6 +18,7 @@ from calibrate.records import (
     FitSummary,
     Outcome,
     TransportHistogram,
+    TwoSample,
 )
 from calibrate.report import transport_verdict, verdict
 from calibrate.report.captions import caption
@@ -53,6 +54,8 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("transport", "iqr", "half 16-84 % interval"),
     ("transport", "data_iqr", "half 16-84 % interval of data"),
     ("transport", "chi2_per_bin", "χ² against data, per degree of freedom"),
+    ("transport", "auc", "AUC of a classifier against data (0.5: alike)"),
+    ("transport", "uncalibrated_auc", "AUC of the untouched simulation"),
     ("transport", "ks", "largest difference of the distribution functions"),
     ("transport", "wasserstein", "mean distance to data (Wasserstein)"),
 )
@@ -144,7 +147,8 @@ def environment() -> Environment:
 
 def verdict_of(method: str, outcome: Outcome) -> Verdict:
     """Whether a method closes (describes data), from its records."""
-    tests = [r for r in outcome.records if isinstance(r, TransportHistogram) and r.method == method]
+    known = [r for r in outcome.records if isinstance(r, TransportHistogram | TwoSample)]
+    tests = [record for record in known if record.method == method]
     if tests:
         return Verdict(method, transport_verdict.sentence(tests), transport_verdict.overall(tests))
     curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]

@@ -1,47 +1,87 @@
-"""Does transported simulation describe data? One sentence from the χ² of every test."""
+"""Does transported simulation describe data? One sentence from the χ² of every feature of every
+test; with several features also from the classifier, which sees their correlations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from calibrate.records import CANNOT_TELL, CLOSES, FAILS, TransportHistogram
+from calibrate.records import CANNOT_TELL, CLOSES, FAILS, TransportHistogram, TwoSample
 from calibrate.report.rounding import formatted
 
 SMALLEST = 1e-4
+Evidence = TransportHistogram | TwoSample
 
 
-def overall(tests: Sequence[TransportHistogram]) -> str:
+@dataclass(frozen=True)
+class _Test:
+    """What is known about one test."""
+
+    name: str
+    features: tuple[TransportHistogram, ...]
+    classifiers: tuple[TwoSample, ...]
+
+    @property
+    def state(self) -> str:
+        """`fails` if anything does, `closes` if all does. For one feature χ² alone decides."""
+        judges: list[Evidence] = [*self.features]
+        judges += self.classifiers if len(self.features) > 1 else ()
+        return _worst([each.state for each in judges])
+
+
+def overall(evidence: Sequence[Evidence]) -> str:
     """`fails` if any test does, `closes` if all do."""
-    states = {each.state for each in tests}
-    if FAILS in states:
-        return FAILS
-    return CLOSES if states == {CLOSES} else CANNOT_TELL
+    return _worst([test.state for test in _tests(evidence)])
 
 
-def sentence(tests: Sequence[TransportHistogram]) -> str:
+def sentence(evidence: Sequence[Evidence]) -> str:
     """The verdict on one method from all its tests, in one sentence."""
+    tests = list(_tests(evidence))
     if not tests:
         return "No transport was measured."
     opening = {
         FAILS: "does not describe data",
         CANNOT_TELL: "may describe data, but the statistics cannot tell",
         CLOSES: "describes data",
-    }[overall(tests)]
-    ordered = [each for state in (FAILS, CANNOT_TELL, CLOSES)
-               for each in tests if each.state == state]  # fmt: skip
-    return f"{tests[0].method} {opening}: {'; '.join(map(_clause, ordered))}."
+    }[overall(evidence)]
+    ordered = [t for state in (FAILS, CANNOT_TELL, CLOSES) for t in tests if t.state == state]
+    return f"{evidence[0].method} {opening}: {'; '.join(map(_clause, ordered))}."
 
 
-def _clause(test: TransportHistogram) -> str:
+def _worst(states: Sequence[str]) -> str:
+    if FAILS in states:
+        return FAILS
+    return CLOSES if states and set(states) == {CLOSES} else CANNOT_TELL
+
+
+def _tests(evidence: Sequence[Evidence]) -> Iterator[_Test]:
+    for name in dict.fromkeys(each.test for each in evidence):
+        about = [each for each in evidence if each.test == name]
+        yield _Test(
+            name,
+            tuple(each for each in about if isinstance(each, TransportHistogram)),
+            tuple(each for each in about if isinstance(each, TwoSample)),
+        )
+
+
+def _clause(test: _Test) -> str:
     verb = {FAILS: "it fails on", CLOSES: "it closes on", CANNOT_TELL: "open on"}[test.state]
+    several = len(test.features) > 1
+    said = [f"{each.name}: {_feature(each)}" if several else _feature(each)
+            for each in test.features]  # fmt: skip
+    said += [f"AUC of a classifier {formatted(each.auc, each.error)}" for each in test.classifiers]
+    return f"{verb} {test.name} ({'; '.join(said)})"
+
+
+def _feature(test: TransportHistogram) -> str:
     unit = f" {test.unit}" if test.unit else ""
     mean = _difference(test.mean, test.mean_error, test.data_mean, test.data_mean_error)
     ratio, error = _ratio(test)
     width = f"{ratio - 1:+.1%}".replace("%", " %") + f" ± {100 * error:.1f} %"
     chi2 = formatted(float(f"{test.chi2 / test.ndf:.3g}")) if test.ndf else "n/a"
     return (
-        f"{verb} {test.test} (χ²/ndf = {chi2}, {_probability(test.probability)}; mean {mean}{unit} "
-        f"and width {width} from data's)"
+        f"χ²/ndf = {chi2}, {_probability(test.probability)}; mean {mean}{unit} "
+        f"and width {width} from data's"
     )
 
 

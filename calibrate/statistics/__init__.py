@@ -13,7 +13,9 @@ from calibrate.statistics.moments import (
     weighted_mean,
     weighted_std,
 )
+from calibrate.statistics.polygon import polygon
 from calibrate.statistics.quantiles import refuse_negative, weighted_quantile
+from calibrate.statistics.separation import area_under_curve
 from calibrate.statistics.summary import Summary, summarise
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "ModeFits",
     "Poisson",
     "Summary",
+    "area_under_curve",
     "bin_index",
     "binned_sum",
     "bootstrap_ratios",
@@ -31,6 +34,7 @@ __all__ = [
     "equal_statistics_edges",
     "grouped_squares",
     "mean_error",
+    "polygon",
     "refuse_negative",
     "summarise",
     "truncated_gaussian_modes",

@@ -24,7 +24,10 @@ TO_ZERO = {
     "transport": ("ks", "wasserstein"),
 }
 TO_REFERENCE = ("mean", "median", "mode")
-TO_VALUE = {"pull_width": 1.0, "coverage_68": 0.6827, "coverage_95": 0.95}
+TO_VALUE = {
+    "point_resolution": {"pull_width": 1.0, "coverage_68": 0.6827, "coverage_95": 0.95},
+    "transport": {"auc": 0.5},
+}
 TO_DATA = ("mean", "std", "iqr")
 
 
@@ -101,8 +104,8 @@ def _ideal(name: str, outcome: Outcome, labels: Sequence[str]) -> Callable[[str]
     if kind == "closure" and last in TO_REFERENCE:
         reference = _reference("/".join(middle), outcome)
         return None if reference is None else lambda label: reference
-    if kind == "point_resolution" and last in TO_VALUE:
-        return lambda label: TO_VALUE[last]
+    if last in TO_VALUE.get(kind, {}):
+        return lambda label: TO_VALUE[kind][last]
     if kind == "transport" and last in TO_DATA:
         data = "/".join([kind, *middle, f"data_{last}"])
         known = {label: outcome.metrics[label].get(data) for label in labels}

@@ -1,0 +1,91 @@
+"""The bias of fitted calibrations on the nominal test events under other spectra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from calibrate.errors import DataError
+from calibrate.estimate import Calibration
+from calibrate.evaluators.spectra_family import applied
+from calibrate.records import MINIMUM_EFFECTIVE, PriorApplication, Quantity, Table
+from calibrate.sample import FloatArray, Sample
+from calibrate.statistics import Poisson, bootstrap_ratios
+from calibrate.task import NOMINAL
+
+
+def spectra_of(sample: Sample) -> tuple[dict[str, Sample], list[str]]:
+    """The sample under all spectra that leave it enough effective events, and what to say of the
+    others."""
+    kept, left_out = {}, []
+    for name, reshape in applied(sample).items():
+        try:
+            reweighted = reshape(sample)
+            size = reweighted.effective_size
+        except DataError:
+            size = 0.0  # nothing of the sample is left, or its weights sum to less than nothing
+        if size >= MINIMUM_EFFECTIVE:
+            kept[name] = reweighted
+        else:
+            left_out.append(too_few("the test sample", name, size))
+    return kept, left_out
+
+
+def too_few(what: str, spectrum: str, size: float) -> str:
+    """Why a spectrum is left out."""
+    return (
+        f"{what} on the spectrum '{spectrum}' has {size:.0f} effective events of the "
+        f"{MINIMUM_EFFECTIVE} that are needed: left out of the test on other spectra"
+    )
+
+
+def bias_under(
+    spectra: Mapping[str, Sample],
+    nominal: Sample,
+    method: str,
+    fit: Calibration,
+    tolerance: float,
+    poisson: Poisson,
+) -> PriorApplication:
+    """Mean of u under each spectrum of the nominal sample, with bootstrap errors."""
+    column = nominal.z_columns[0]
+    estimate, z = fit.estimate(fit.domain.features(nominal)).z[:, 0], nominal.z[:, 0]
+    u = estimate / z if column.positive else estimate - z
+    ratios = [_ratio(sample.w, nominal.w) for sample in spectra.values()]
+    columns = np.column_stack([part for ratio in ratios for part in (ratio * u, ratio)])
+    value, replicas = bootstrap_ratios(columns, nominal.w, poisson)
+    return PriorApplication(
+        method=method,
+        test=NOMINAL,
+        z_name=column.name,
+        z_unit=column.unit,
+        relative=column.positive,
+        tolerance=tolerance,
+        spectra=tuple(spectra),
+        n_effective=np.array([sample.effective_size for sample in spectra.values()]),
+        mean=value[0::2] / value[1::2],
+        mean_error=np.std(replicas[:, 0::2] / replicas[:, 1::2], axis=0),
+    )
+
+
+def largest(found: PriorApplication) -> Quantity:
+    """`prior/application`."""
+    worst = int(np.argmax(np.abs(found.mean - found.reference)))
+    return Quantity(float(abs(found.mean[worst] - found.reference)), float(found.mean_error[worst]))
+
+
+def table(found: PriorApplication) -> Table:
+    """One row per spectrum."""
+    unit = "" if found.relative else found.z_unit
+    rows = tuple(
+        (name, float(size), float(mean), float(error))
+        for name, size, mean, error in zip(
+            found.spectra, found.n_effective, found.mean, found.mean_error, strict=True
+        )
+    )
+    return Table(("spectrum", "n_effective", "mean", "mean_error"), ("", "", unit, unit), rows)
+
+
+def _ratio(new: FloatArray, old: FloatArray) -> FloatArray:
+    return np.divide(new, old, out=np.zeros_like(new), where=old != 0)
