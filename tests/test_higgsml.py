@@ -205,10 +205,12 @@ def test_the_number_of_jets_and_the_summed_energy_stay(events: HiggsEvents):
 @pytest.mark.parametrize(
     ("shift", "message"),
     [
-        ({"tau": 0.0}, "tau energy scale must be positive, got 0.0"),
-        ({"jet": -1.0}, "jet energy scale must be positive"),
-        ({"lepton": float("nan")}, "lepton energy scale must be positive, got nan"),
-        ({"soft": -1.0}, "soft term must be ≥ 0 GeV"),
+        ({"tau": 0.0}, "the tau energy scale must be finite and positive, got 0"),
+        ({"jet": -1.0}, "jet energy scale must be finite and positive, got -1"),
+        ({"lepton": float("nan")}, "lepton energy scale must be finite .*, got nan"),
+        ({"soft": -1.0}, "soft term must be finite and ≥ 0 GeV, got -1"),
+        ({"tau": np.array([1.0, np.inf, *np.ones(ROWS - 2)])}, "tau energy scale .* got inf"),
+        ({"tau": np.ones(3)}, r"one for each of 1500 events: got shape \(3,\)"),
     ],
 )
 def test_impossible_shifts_are_refused(events: HiggsEvents, shift, message: str):
@@ -343,7 +345,7 @@ def test_the_same_seed_gives_the_same_soft_term(training: Path):
     ("values", "message"),
     [
         ({"tua": 1.0}, "nuisance='tua': did you mean tau"),
-        ({"tau": np.ones(3)}, r"one for each of 1000 events: got shape \(3,\)"),
+        ({"tau": -1.0}, "the tau energy scale must be finite and positive"),
         ({"tau": 1e-3}, "no tau is above data.tau_threshold=22 GeV"),
     ],
 )
@@ -533,6 +535,7 @@ def test_negative_weights_are_kept_and_noted(tmp_path: Path):
         ({"tau_threshold": -1.0}, "data.tau_threshold must be positive"),
         ({"features": []}, "data.features is empty"),
         ({"features": ["DER_mass_MMC"]}, "data.features='DER_mass_MMC': did you mean"),
+        ({"features": ["PRI_met", "PRI_met"]}, "data.features names a feature twice"),
         ({"undefined": float("nan")}, "data.undefined must be a finite number"),
         ({"test_modulus": 1, "test_remainder": 0}, "data.test_remainder must be below"),
         ({"test_remainder": 3}, "data.test_remainder must be below"),

@@ -93,7 +93,8 @@ class HiggsEvents:
         """The same events under energy scales `tau`, `jet` and `lepton` (factors) and a soft term
         of width `soft` [GeV] in px and in py; each a number or one per event (n,).
 
-        Raises ConfigurationError for a scale that is not positive and for a negative width.
+        Raises ConfigurationError for a scale that is not positive, a negative width, and another
+        number of values.
         """
         events = self.primaries
         for name, factor, scale in (
@@ -101,15 +102,25 @@ class HiggsEvents:
             ("jet", jet, scale_jets),
             ("lepton", lepton, scale_lepton),
         ):
-            if not np.all(np.asarray(factor) > 0):
-                raise ConfigurationError(f"the {name} energy scale must be positive, got {factor}")
+            self._require(f"the {name} energy scale", factor, "positive", np.greater)
             if np.any(np.asarray(factor) != 1):
                 events = scale(events, factor)
-        if not np.all(np.asarray(soft) >= 0):
-            raise ConfigurationError(f"the width of the soft term must be ≥ 0 GeV, got {soft}")
+        self._require("the width of the soft term", soft, "≥ 0 GeV", np.greater_equal)
         if np.any(np.asarray(soft) != 0):
             events = add_soft(events, soft * self.noise[:, 0], soft * self.noise[:, 1])
         return replace(self, primaries=events)
+
+    def _require(self, what: str, value: Factor, bound: str, holds: np.ufunc) -> None:
+        """Require finite values, one or as many as events, that are above zero or not below it."""
+        if np.shape(value) not in ((), (len(self),)):
+            raise ConfigurationError(
+                f"{what} is a number, or one for each of {len(self)} events: got shape "
+                f"{np.shape(value)}"
+            )
+        values = np.atleast_1d(value)
+        broken = values[~(np.isfinite(values) & holds(values, 0))]
+        if broken.size:
+            raise ConfigurationError(f"{what} must be finite and {bound}, got {broken[0]:g}")
 
     def above(self, tau_pt: float) -> BoolArray:
         """Which events (n,) have a tau above a threshold in pT [GeV]."""

@@ -33,16 +33,11 @@ class ShiftedEvents:
     def at(self, values: Mapping[str, float | FloatArray]) -> Sample:
         """The labelled events that are left at these values, which are spectators of the sample.
 
-        Raises ConfigurationError for unknown nuisances and for values that are neither numbers nor
-        one per event, DataError if the cut leaves nothing.
+        Raises ConfigurationError for unknown nuisances and impossible values, DataError if the cut
+        leaves nothing.
         """
-        for name, value in values.items():
+        for name in values:
             choice("nuisance", name, tuple(NOMINAL_VALUES))
-            if np.shape(value) not in ((), (len(self),)):
-                raise ConfigurationError(
-                    f"the nuisance {name} is a number, or one for each of {len(self)} events: got "
-                    f"shape {np.shape(value)}"
-                )
         shifted = self.events.shifted(**values)
         kept = np.ones(len(self), dtype=bool)
         if self.tau_threshold is not None:
@@ -89,6 +84,10 @@ class HiggsInference:
             raise ConfigurationError("data.features is empty: name some, or leave it out for all")
         for name in self.features or ():
             choice("data.features", name, tuple(UNITS))
+        if self.features is not None and len(set(self.features)) < len(self.features):
+            raise ConfigurationError(
+                f"data.features names a feature twice: {list(self.features)}: name each once"
+            )
         finite_number("data.undefined", self.undefined)
         positive_integer("data.test_modulus", self.test_modulus)
         count("data.test_remainder", self.test_remainder)
