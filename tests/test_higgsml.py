@@ -16,6 +16,7 @@ from pyarrow import csv
 from calibrate.cli.compose import compose, plan
 from calibrate.cli.instances import instantiated
 from calibrate.context import Context
+from calibrate.data.copies import Copies
 from calibrate.data.fair_universe import FairUniverse
 from calibrate.data.higgsml import COMPLETE, HiggsML
 from calibrate.data.higgsml_columns import DERIVED, PRIMARY, derived_columns, primary_columns
@@ -409,6 +410,36 @@ def test_repeated_events_are_dropped_on_request(tmp_path: Path, events: HiggsEve
     np.testing.assert_allclose(found.w, events.w)
     task = HiggsML(str(path), duplicates="drop").inference(Context())
     assert "50 of 1550 rows repeat an EventId" in task.notes[0]
+    assert "0 events whose rows differ were left out" in task.notes[0]
+
+
+def test_an_event_whose_rows_differ_is_dropped_altogether(tmp_path: Path, events: HiggsEvents):
+    columns = repeated()
+    columns["PRI_tau_pt"][[120, 160]] += 1  # the first row of event 120, the second of event 110
+    found = events_of(written(columns, tmp_path / "again.csv"), duplicates="drop")
+    expected = events.number[~np.isin(events.number, [100_110, 100_120])]
+    np.testing.assert_array_equal(found.number, expected)
+
+
+def test_a_stream_that_jumps_back_within_a_line_loses_nothing(tmp_path: Path, events: HiggsEvents):
+    """Bytes 30 000 to 60 000 stand twice: a line breaks where the copies meet."""
+    content = written(table(), tmp_path / "a.csv").read_bytes()
+    path = tmp_path / "again.csv.gz"
+    path.write_bytes(gzip.compress(content[:60_000] + content[30_000:]))
+    with pytest.raises(DataError, match=r"1 lines of again\.csv\.gz have missing or surplus"):
+        events_of(path)
+    found = events_of(path, duplicates="drop")
+    np.testing.assert_array_equal(np.sort(found.number), events.number)
+
+
+def test_copies_are_found_as_by_looking_at_every_pair():
+    rng = np.random.default_rng(5)
+    number, values = rng.integers(0, 30, 80), rng.integers(0, 2, 80).astype(float)
+    copies = Copies.of(number, [values, np.ones(80)])
+    for row in range(80):
+        same = number == number[row]
+        assert copies.first[row] == (row == np.flatnonzero(same)[0])
+        assert copies.differing[row] == (len(set(values[same])) > 1)
 
 
 def test_the_same_file_twice_is_refused(training: Path):
@@ -448,7 +479,7 @@ def test_a_damaged_stream_is_refused(tmp_path: Path):
 
 def test_a_line_that_ends_early_is_refused(training: Path):
     training.write_bytes(training.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"1 lines have missing or surplus fields: .* truncated"):
+    with pytest.raises(DataError, match=r"1 lines of training\.csv have missing .* truncated"):
         events_of(training)
 
 

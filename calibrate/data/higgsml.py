@@ -25,8 +25,9 @@ DUPLICATES = ("refuse", "drop")
 class HiggsML:
     """Signal and background of the HiggsML challenge, as a function of energy scales.
 
-    `path` is v2 or Kaggle's training.csv, packed or not, a glob or a list. Events whose EventId
-    stands twice are refused, or left out with `duplicates=drop`. `yields` are the expected numbers
+    `path` is v2 or Kaggle's training.csv, packed or not, a glob or a list. Broken lines and events
+    whose EventId stands twice are refused; with `duplicates=drop` one row of each event stays (none
+    where they differ). `yields` are the expected numbers
     of signal and background, to which each class is scaled: those of the complete set
     (`complete`), the sums of what was read (`read`), or [signal, background]. `max_events` is the
     largest number of rows read. The other options are those of `HiggsInference`.

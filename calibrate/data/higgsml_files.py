@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from calibrate.context import Context
+from calibrate.data.copies import Copies
 from calibrate.data.higgsml_columns import PRIMARY
 from calibrate.data.higgsml_events import HiggsEvents
 from calibrate.data.higgsml_shifts import Momenta, Primaries
@@ -93,20 +94,22 @@ def read(
     """The events of the files, at most `limit`, in order, and notes on what was done to them.
 
     Raises DataError for missing columns, damaged files, values that are not finite or not
-    possible, unknown labels, events that stand twice (unless they are to be dropped: then the
-    first of each stays), a class without events or with a sum of weights that is not positive.
+    possible, unknown labels, a class without events or with a sum of weights that is not positive;
+    and for broken lines and events that stand twice, unless they are to be dropped: then one row of
+    each event stays, and none where they differ.
     """
     for path in files:
         _refuse_missing(path, layout)
     source = Source(layout.columns, limit=limit, words={layout.label: LABELS})
     rows = _Rows(files, layout, load(files, source, context))
+    notes = rows.broken_lines(drop_duplicates)
     rows.check()
-    events, notes = rows.events(context), []
+    events = rows.events(context)
     if layout.event is not None:
-        first = _first_of_each(events.number)
-        if not first.all():
-            notes.append(rows.repeated(events.number, first, drop_duplicates))
-            events = events.take(first)
+        copies = Copies.of(events.number, rows.loaded.columns.values())
+        if copies.repeated:
+            notes.append(rows.repeated(events.number, copies, drop_duplicates))
+            events = events.take(copies.certain)
     negative = int(np.count_nonzero(events.w < 0))
     if negative:
         notes.append(f"{negative} of {len(events)} weights are negative: counted as they are")
@@ -125,13 +128,6 @@ def _refuse_missing(path: Path, layout: Layout) -> None:
         raise DataError(
             f"{path.name}: no column '{missing[0]}'{others}: {nearest(missing[0], names)}{hint}"
         )
-
-
-def _first_of_each(event: IntArray) -> BoolArray:
-    """Which rows (n,) are the first of their event."""
-    first = np.zeros(event.size, dtype=bool)
-    first[np.unique(event, return_index=True)[1]] = True
-    return first
 
 
 @dataclass(frozen=True)
@@ -161,13 +157,18 @@ class _Rows:
             context.child("data").stream("soft").normal(size=(rows, 2)),
         )
 
+    def broken_lines(self, drop: bool) -> list[str]:
+        """A note on lines left out, if there are any; DataError if they are not to be."""
+        if not self.loaded.skipped:
+            return []
+        listed = ", ".join(path.name for path in self.files)
+        text = f"{self.loaded.skipped} lines of {listed} have missing or surplus fields"
+        if drop:
+            return [f"{text}: left out"]
+        raise DataError(f"{text}: the file is truncated or damaged, fetch it again")
+
     def check(self) -> None:
-        """Raise DataError for lines, labels and values that cannot be."""
-        if self.loaded.skipped:
-            raise DataError(
-                f"{self._listed()}: {self.loaded.skipped} lines have missing or surplus fields: "
-                "the file is truncated or damaged, fetch it again"
-            )
+        """Raise DataError for labels and values that cannot be."""
         for name, values in self.loaded.columns.items():
             self._refuse(~np.isfinite(values), name, "not finite")
         if self.layout.event is not None:
@@ -191,20 +192,20 @@ class _Rows:
         elif name in ("PRI_met", "PRI_met_sumet", "PRI_jet_all_pt"):
             self._refuse(values < 0, name, "negative")
 
-    def repeated(self, event: IntArray, first: BoolArray, drop: bool) -> str:
+    def repeated(self, event: IntArray, copies: Copies, drop: bool) -> str:
         """A note on the rows dropped; DataError if they are not to be."""
-        number = int(np.count_nonzero(~first))
-        again = int(np.argmin(first))
+        again = int(np.argmin(copies.first))
         before = int(np.argmax(event == event[again]))
         text = (
-            f"{number} of {first.size} rows repeat an {self.layout.event} (first: {event[again]} "
-            f"in {self._place(before)} and {self._place(again)})"
+            f"{copies.repeated} of {event.size} rows repeat an {self.layout.event} (first: "
+            f"{event[again]} in {self._place(before)} and {self._place(again)})"
         )
         if drop:
-            return f"{text}: the first of each was kept"
+            lost = int(np.count_nonzero(copies.first & copies.differing))
+            return f"{text}: one of each was kept; {lost} events whose rows differ were left out"
         raise DataError(
             f"{text}: they would leak from training to test. The copy is damaged, or files "
-            "overlap: fetch it again, or keep the first of each with data.duplicates=drop"
+            "overlap: fetch it again, or keep one of each with data.duplicates=drop"
         )
 
     def _primaries(self) -> Primaries:
@@ -235,6 +236,3 @@ class _Rows:
     def _place(self, row: int) -> str:
         loaded = self.loaded
         return f"{self.files[loaded.file[row]].name}, row {loaded.entry[row] + 1}"
-
-    def _listed(self) -> str:
-        return ", ".join(path.name for path in self.files)
