@@ -29,7 +29,8 @@ class Silent:
 
 @dataclass(frozen=True)
 class Context:
-    """Seed, device and progress, passed explicitly; `child` gives a computation its own streams.
+    """Seed, device, progress and the share of the free memory that loading data may take (None:
+    no limit), passed explicitly; `child` gives a computation its own streams.
 
     One seed serves a whole run: each stream's `numpy.random.SeedSequence` is the seed followed
     by the CRC-32 of the names that lead to it, so that no stream depends on another's use.
@@ -39,6 +40,7 @@ class Context:
     device: str = "cpu"
     progress: Progress = field(default_factory=Silent)
     path: tuple[str, ...] = ()
+    memory: float | None = 0.7
 
     def child(self, *names: str) -> Context:
         """The context of a part of the computation."""

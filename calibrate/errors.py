@@ -30,6 +30,10 @@ class StorageError(CalibrateError):
     """A file cannot be read or written."""
 
 
+class FetchError(CalibrateError):
+    """A public file could not be fetched as it is known."""
+
+
 class ConfigurationError(CalibrateError):
     """The command line or a hyperparameter is wrong: exit status 2."""
 

@@ -148,6 +148,14 @@ class TransportMap(Protocol):
         ...
 
 
+@runtime_checkable
+class Varied(Protocol):
+    """A map that knows what it would be had the training simulation another spectrum."""
+
+    @property
+    def variations(self) -> Mapping[str, TransportMap]: ...
+
+
 Fitted = Calibration | TransportMap
 
 

@@ -18,7 +18,7 @@ from calibrate.methods.network import Network
 from calibrate.methods.none import UncalibratedFeatures, UntouchedSimulation
 from calibrate.methods.numerical_inversion import InvertedResponse
 from calibrate.methods.polynomial import Polynomial
-from calibrate.methods.response_transport import ResponseMap
+from calibrate.methods.response_map import ResponseMap
 from calibrate.storage import load_state
 
 FITTED_FILE = "fitted.h5"

@@ -108,6 +108,10 @@ class Pair:
         """From simulation and a second simulation that stands for data, whose truth is kept."""
         return cls(simulation, without_truth(measured), measured)
 
+    def hidden(self) -> Pair:
+        """The same without the truth of data."""
+        return Pair(self.simulation, self.data)
+
     def with_weights(self, simulation: FloatArray, data: FloatArray) -> Pair:
         """The same events under other weights, of both sides."""
         truth = None if self.truth is None else self.truth.with_weights(data)
@@ -131,8 +135,10 @@ class TransportTask:
     """Learn from `train` a map of simulated events that makes them look like data, test it on
     independent pairs; one of them is `nominal`.
 
-    `closed_forms` holds, by the name of a test, the monotone map x (n,) → x' (n,) that is right
-    for its spectrum, where it is known. `files` maps the sources to their sha256.
+    `controls` are further training pairs: control regions of the same feature with other spectra,
+    or the objects (jets) that its events are made of. `closed_forms` holds, by the name of a test,
+    the monotone map x (n,) → x' (n,) that is right for its spectrum, where it is known. `files`
+    maps the sources to their sha256.
     Raises ConfigurationError without `nominal`, DataError for less than 100 usable events.
     """
 
@@ -142,17 +148,21 @@ class TransportTask:
     files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    controls: Mapping[str, Pair] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require_nominal(self.tests)
-        for name, pair in {"training": self.train, **self.tests}.items():
+        for name, pair in {"training": self.train, **self.controls, **self.tests}.items():
             _require_events(f"the simulation of the {name} sample", pair.simulation)
             _require_events(f"the data of the {name} sample", pair.data)
 
     def hidden(self) -> TransportTask:
         """The task as a method sees it: without the truth of data."""
-        tests = {name: Pair(pair.simulation, pair.data) for name, pair in self.tests.items()}
-        return replace(self, train=Pair(self.train.simulation, self.train.data), tests=tests)
+        tests, controls = (
+            {name: pair.hidden() for name, pair in pairs.items()}
+            for pairs in (self.tests, self.controls)
+        )
+        return replace(self, train=self.train.hidden(), tests=tests, controls=controls)
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
     0: CORE,
     1: (
         *("data", "nn", "statistics", "prior", "kinematics", "storage", "device", "seeding"),
-        *("provenance", "coordinates", "pairing", "expressions", "tables"),
+        *("provenance", "coordinates", "pairing", "expressions", "tables", "catalogue"),
+        "memory",
     ),
-    2: ("train", "figures"),
+    2: ("train", "figures", "contents"),
     3: ("methods", "evaluators"),
     3.5: ("loading", "stored"),
     4: ("study", "apply", "report"),
@@ -159,6 +160,12 @@ def test_a_library_of_one_computation_is_imported_by_it_alone_and_late(library: 
     assert library not in {name.split(".")[0] for name in imported_at_once(module)}
 
 
+def test_only_the_catalogue_fetches():
+    assert outside(importers_of("pooch", "requests", "http"), "catalogue") == set()
+    sources = {module: {source for source, _ in imports_of(module)} for module in FILES}
+    assert not [module for module, found in sources.items() if "urllib.request" in found]
+
+
 def test_a_format_loads_its_own_library_only():
     """`open_table` imports a format's module when it meets such a file."""
     at_once = {
@@ -208,6 +215,7 @@ def test_the_front_door_opens_without_heavy_libraries(code: str):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
     heavy = {"torch", "hydra", "omegaconf", "matplotlib", "mplhep", "scipy", "h5py", "numpy"}
+    heavy |= {"pooch", "requests"}
     assert loaded & (heavy | TABLES) == set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from calibrate.data.gaussian import Gaussian
 from calibrate.errors import ConfigurationError, FitError, MisfitError
 from calibrate.estimate import Domain
 from calibrate.loading import load
-from calibrate.methods.response_transport import ResponseMap, ResponseTransport
+from calibrate.methods.response_map import ResponseMap
+from calibrate.methods.response_transport import ResponseTransport
 from calibrate.sample import concatenate
 from calibrate.statistics import weighted_mean, weighted_quantile
 from calibrate.storage import save_state
@@ -52,13 +54,35 @@ def test_one_anchor_serves_other_priors_of_the_gaussian_example(mu: float, sigma
     assert abs(x.std() - data.std()) < 3 * np.hypot(of_map, data.std() / n**0.5)
 
 
+def errors(found: ResponseMap) -> tuple[float, float]:
+    """Those of offset and scale, as the notes have them."""
+    said = re.search(r"offset \S+ ± (\S+), scale \S+ ± (\S+) ", found.summary.notes[0])
+    assert said is not None
+    return float(said[1]), float(said[2])
+
+
 def test_offset_and_scale_scatter_by_what_is_said():
-    found = [fitted(Gaussian(n=4000).transport(Context(seed=s))) for s in range(20)]
-    scales, offsets = [f.slopes[0] for f in found], [f.offset for f in found]
-    assert np.mean(scales) == pytest.approx(2.0, abs=3 * np.std(scales) / 20**0.5 + 0.02)
-    assert np.mean(offsets) == pytest.approx(0.0, abs=4 * np.std(offsets) / 20**0.5)
-    error = float(found[0].summary.notes[0].split("largest error ")[1].split()[0])
-    assert error == pytest.approx(max(np.std(np.log(scales)), np.std(offsets)), rel=0.5)
+    """Pulls of 40 independent samples: mean 0, width 1."""
+    method = replace(METHOD, spectrum_variation=0)
+    found = [fitted(Gaussian(n=4000).transport(Context(seed=s)), method) for s in range(40)]
+    said = np.array([errors(f) for f in found])
+    pulls = (np.array([(f.offset, f.slopes[0]) for f in found]) - [0.0, 2.0]) / said
+    np.testing.assert_allclose(pulls.mean(axis=0), 0, atol=4 / 40**0.5)
+    np.testing.assert_allclose(pulls.std(axis=0), 1, atol=4 / 80**0.5)
+
+
+def test_the_bootstrap_agrees_with_the_hessian(task: TransportTask):
+    method = replace(METHOD, spectrum_variation=0)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(30):
+        s, d = (
+            sample.with_weights(rng.poisson(1, len(sample)).astype(float))
+            for sample in (task.train.simulation, task.train.data)
+        )
+        again = fitted(replace(task, train=Pair(s, d)), method)
+        found.append((again.offset, again.slopes[0]))
+    spread = np.std(found, axis=0)
+    np.testing.assert_allclose(spread / errors(fitted(task, method)), 1, atol=4 / 60**0.5)
 
 
 def test_dijet_resonances_get_the_widths_of_data():
@@ -125,8 +149,9 @@ def test_a_factor_of_the_weights_changes_nothing_and_weight_two_is_the_event_twi
 
 
 def test_the_notes_name_condition_and_assumption(task: TransportTask):
-    first, second = fitted(task).summary.notes
+    first, second, _ = fitted(task).summary.notes
     assert "condition number of the Hessian" in first
+    assert re.search(r"offset -?0\.\d+ ± 0\.0\d+, scale \d\.\d+ ± 0\.0\d+", first)
     assert second.startswith("universal under the anchor 'spectrum': p(z) of the simulation")
 
 

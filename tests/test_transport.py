@@ -18,6 +18,7 @@ from calibrate.context import Context
 from calibrate.data.dijet import Dijet
 from calibrate.data.gaussian import Gaussian
 from calibrate.errors import ConfigurationError, DataError, MisfitError
+from calibrate.estimate import TransportMap
 from calibrate.evaluators.closure import Closure
 from calibrate.evaluators.transport import Transport
 from calibrate.figures import figures_for
@@ -432,3 +433,20 @@ def test_without_truth_keeps_the_events():
     bare = without_truth(sample)
     assert bare.z.shape == (200, 0)
     np.testing.assert_array_equal(bare.x, sample.x)
+
+
+def test_refits_resample_the_controls_too():
+    task = Gaussian(n=500, controls=[[1.0, 0.5]]).transport(Context())
+    seen: list[TransportTask] = []
+
+    def refit(other: TransportTask, label: str) -> TransportMap:
+        seen.append(other)
+        return OptimalTransport().fit(other, Context())
+
+    fits = {"ot": OptimalTransport().fit(task, Context())}
+    Transport(refits=3, replicas=2)(fits, task, refit, Context())
+    assert len(seen) == 3
+    for other in seen:
+        control, train = other.controls["control1"], other.train
+        assert set(np.unique(control.data.w)) > {0.0, 1.0}
+        assert not np.array_equal(control.data.w, train.data.w)

@@ -32,6 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_configuration_the_template_and_the_events(wheel: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {"calibrate/conf/config.yaml", "calibrate/report/template.html"}
+    expected.add("calibrate/catalogue/cms2011a_md5.txt")
     expected |= {f"calibrate/data/bundled/dijet_{d}.h5" for d in ("full", "fast")}
     expected |= {f"calibrate/{p.relative_to(ROOT)}" for p in (ROOT / "conf").rglob("*.yaml")}
     expected |= {str(p.relative_to(ROOT)) for p in (ROOT / "calibrate").rglob("*.py")}

@@ -1,4 +1,4 @@
-"""Tab completion of overrides and run folders, from the configuration folder alone."""
+"""Tab completion of overrides, run folders and public files."""
 
 from __future__ import annotations
 
@@ -34,3 +34,16 @@ def complete_run_folder(
     found = sorted(Path("outputs").glob("*/*/*/report.json"), reverse=True)
     runs = [str(path.parent) for path in found if str(path.parent).startswith(incomplete)]
     return [CompletionItem(run) for run in runs] or [CompletionItem(incomplete, type="dir")]
+
+
+def complete_public_set(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The names of public files, with their titles."""
+    from calibrate.catalogue.entries import public_sets  # dataclasses and their inspection: 15 ms
+
+    return [
+        CompletionItem(name, help=chosen.title)
+        for name, chosen in public_sets().items()
+        if name.startswith(incomplete)
+    ]

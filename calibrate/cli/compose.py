@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from calibrate.checks import choice
+from calibrate.checks import choice, fraction
 from calibrate.cli.compare_with import compared_with, with_options
 from calibrate.cli.groups import choices, configuration_folder, options
 from calibrate.cli.instances import check_targets, instantiated
@@ -44,6 +44,7 @@ class Plan:
     compare_with: tuple[str, ...]
     seed: int
     device: str
+    memory: float | None
     output: str
     figures: bool
     note: str | None
@@ -165,29 +166,37 @@ def _planned(composed: DictConfig, overrides: Sequence[str]) -> Plan:
     evaluators = {
         name: instantiated(part, f"evaluator.{name}") for name, part in composed.evaluator.items()
     }
-    if not isinstance(composed.replicas, int) or composed.replicas < 0 or composed.replicas == 1:
-        raise ConfigurationError(f"replicas must be 0, or at least 2: got {composed.replicas!r}")
+    _check_run(composed)
     study = Study(data, methods, evaluators, composed.replicas)
-    seed = composed.seed
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigurationError(f"seed must be an integer ≥ 0, got {seed!r}")
-    choice("device", composed.device, DEVICES)
-    if not isinstance(composed.output, str) or not composed.output:
-        raise ConfigurationError(f"output names a folder, got {composed.output!r}")
-    if not isinstance(composed.report.figures, bool):
-        raise ConfigurationError(f"report.figures is true or false: {composed.report.figures!r}")
     return Plan(
         study=study,
         data=chosen["data"],
         method=chosen["method"],
         compare_with=others,
-        seed=seed,
+        seed=composed.seed,
         device=composed.device,
+        memory=composed.memory,
         output=str(composed.output),
         figures=composed.report.figures,
         note=composed.note,
         configuration=as_yaml(composed),
     )
+
+
+def _check_run(composed: DictConfig) -> None:
+    """Raise ConfigurationError for options of the run itself that are out of range."""
+    if not isinstance(composed.replicas, int) or composed.replicas < 0 or composed.replicas == 1:
+        raise ConfigurationError(f"replicas must be 0, or at least 2: got {composed.replicas!r}")
+    seed = composed.seed
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigurationError(f"seed must be an integer ≥ 0, got {seed!r}")
+    choice("device", composed.device, DEVICES)
+    if composed.memory is not None:
+        fraction("memory", composed.memory)
+    if not isinstance(composed.output, str) or not composed.output:
+        raise ConfigurationError(f"output names a folder, got {composed.output!r}")
+    if not isinstance(composed.report.figures, bool):
+        raise ConfigurationError(f"report.figures is true or false: {composed.report.figures!r}")
 
 
 def _dataset(composed: DictConfig, methods: Mapping[str, Any]) -> Any:  # noqa: ANN401

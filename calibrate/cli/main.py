@@ -10,7 +10,11 @@ from typing import NoReturn
 
 import click
 
-from calibrate.cli.completion import complete_override, complete_run_folder
+from calibrate.cli.completion import (
+    complete_override,
+    complete_public_set,
+    complete_run_folder,
+)
 from calibrate.errors import CalibrateError
 
 # Waiting OpenMP threads sleep instead of spinning: on a busy machine a spinning pair of threads
@@ -131,6 +135,50 @@ def report_command(folder: str) -> None:
     from calibrate.cli.report import redraw
 
     click.echo(redraw(folder))
+
+
+@cli.group("data", context_settings={"max_content_width": 100})
+def data_group() -> None:
+    """Public files: list them, fetch them, and check what any file holds."""
+
+
+@data_group.command("list")
+def list_command() -> None:
+    """Show the public files that are known: size, licence, citation, and what is here already."""
+    from calibrate.cli.public import listing
+
+    for line in listing():
+        click.echo(line)
+
+
+@data_group.command("fetch")
+@click.argument("name", shell_complete=complete_public_set)
+@click.argument("options", nargs=-1, metavar="[files=N]")
+@click.option("--base-url", metavar="URL", help="A mirror that holds the files by their names.")
+@click.option("--parallel", default=4, show_default=True, help="Files at a time.")
+@click.option("--timeout", default=60.0, show_default=True,
+              help="Seconds without a byte that end an attempt.")  # fmt: skip
+def fetch_command(name: str, options: tuple[str, ...], base_url: str | None, parallel: int,
+                  timeout: float) -> None:  # fmt: skip
+    """Fetch the files of NAME, or the first N of them, into the folder of CALIBRATE_DATA.
+
+    Interrupted, it goes on where it stopped. Files are checked against their checksums; one that
+    does not match is kept aside and never used.
+    """
+    from calibrate.cli.public import fetch
+
+    for line in fetch(name, options, base_url, parallel, timeout):
+        click.echo(line)
+
+
+@data_group.command("check")
+@click.argument("path", type=click.Path())
+def check_command(path: str) -> None:
+    """Show what the file PATH holds, and what is wrong with it (exit status 1 then)."""
+    from calibrate.cli.public import check
+
+    for line in check(path):
+        click.echo(line)
 
 
 def main() -> NoReturn:

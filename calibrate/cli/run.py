@@ -40,7 +40,9 @@ def run(overrides: Sequence[str]) -> int:
 
 def execute(planned: Plan, command: str, about: Mapping[str, Any] | None = None) -> int:
     """Run what is planned; `about` goes into the `run` block of the report."""
-    context = Context(seed=planned.seed, device=planned.device, progress=progress())
+    context = Context(
+        seed=planned.seed, device=planned.device, progress=progress(), memory=planned.memory
+    )
     folder = create_run_folder(Path(planned.output), planned.data, planned.method)
     with _logged(folder, command):
         known = {**_about(planned, command), **(about or {})}

@@ -11,9 +11,10 @@ import numpy as np
 from calibrate.checks import positive_number, texts
 from calibrate.context import Context
 from calibrate.data.delphes_files import FoundDijets, joined, read_dijets
-from calibrate.data.dijet_events import DijetEvents
-from calibrate.data.sources import found_files
+from calibrate.data.dijet_events import JET_BYTES, DijetEvents
+from calibrate.data.sources import found_files, refuse_repeated
 from calibrate.errors import ConfigurationError, DataError
+from calibrate.memory import require_memory
 from calibrate.provenance import sha256
 from calibrate.sample import MINIMUM_EVENTS, FloatArray
 
@@ -137,15 +138,17 @@ class DetectorFiles:
         option = self.options[0]
         patterns = texts(option, self.path)
         found = found_files(option, patterns)
-        _refuse_repeated(option, [path for files in found for path in files])
+        refuse_repeated(option, [path for files in found for path in files])
         given = self._cross_sections()
         sections = [None] * len(patterns) if given is None else given
-        bins = []
+        bins: list[PtHatBin] = []
         with context.progress.track("reading", sum(map(len, found))) as advance:
             for pattern, files, section in zip(patterns, found, sections, strict=True):
                 dijets = []
                 for path in files:
                     dijets.append(read_dijets(path, self.matching_radius, self.max_events))
+                    if not bins and len(dijets) == 1:
+                        _require_memory(context, found, dijets[0])
                     advance(1)
                 bins.append(PtHatBin(pattern, files, dijets, section))
         self._check_weights(bins)
@@ -210,13 +213,12 @@ def _named_weight(path: Path) -> float | None:
     return KNOWN_WEIGHTS.get(path.name.removesuffix(".gz"))
 
 
-def _refuse_repeated(option: str, files: Sequence[Path]) -> None:
-    resolved = [path.resolve() for path in files]
-    for i, path in enumerate(resolved):
-        if path in resolved[:i]:
-            raise ConfigurationError(
-                f"{option} names {files[i]} twice: its events would train and test"
-            )
+def _require_memory(context: Context, found: Sequence[Sequence[Path]], first: FoundDijets) -> None:
+    """Extrapolate from the first file to all of them, by their sizes."""
+    sizes = [path.stat().st_size for files in found for path in files if path.is_file()]
+    events = first.matched * sum(sizes) / sizes[0]
+    advice = "read fewer files, or set data.max_events"
+    require_memory(context, JET_BYTES * events, f"loading about {events:.3g} dijets", advice)
 
 
 def _refuse_few(option: str, dijets: FoundDijets) -> None:

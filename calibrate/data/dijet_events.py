@@ -18,6 +18,10 @@ from calibrate.task import NOMINAL, RegressionTask
 
 TARGETS = ("mjj", "jet_pt")
 RESONANCE = "resonance"
+RECO_MASS, TRUE_MASS = "mjj_reco", "mjj_true"
+MASS_BYTES, JET_BYTES = 160, 600
+"""Memory per event while the task is made of m_jj, or of all components of the jets, measured:
+columns, sample, its parts, resonance."""
 TAIL = 0.2
 """Relative distance from the median response beyond which an event belongs to the tails."""
 
@@ -33,14 +37,12 @@ class DijetEvents:
 
     def masses(self) -> Sample:
         """m_jj [GeV]: one row per event; spectators are the larger values of both jets."""
-        return Sample(
-            x=_mass(self.reco)[:, None],
-            z=_mass(self.gen)[:, None],
-            w=self.w,
-            x_columns=(Column("mjj_reco", "GeV", positive=True),),
-            z_columns=(Column("mjj_true", "GeV", positive=True),),
-            spectators={k: np.max(v, axis=1) for k, v in self._spectators().items()},
-        )
+        return mass_sample(self.mass_columns())
+
+    def mass_columns(self) -> dict[str, FloatArray]:
+        """What `mass_sample` is made of: m_jj [GeV] at both levels, weights, spectators, (n,)."""
+        spectators = {k: np.max(v, axis=1) for k, v in self._spectators().items()}
+        return {RECO_MASS: _mass(self.reco), TRUE_MASS: _mass(self.gen), "w": self.w, **spectators}
 
     def single_jets(self) -> Sample:
         """pT [GeV], η and mass [GeV] of the jets: one row per jet, the event as group."""
@@ -111,6 +113,20 @@ class DijetRegression:
         """
         masses = events.masses()
         sample = masses if self.target == "mjj" else events.single_jets()
+        return self.posed(masses, sample, context, files, notes)
+
+    def posed(
+        self,
+        masses: Sample,
+        sample: Sample,
+        context: Context,
+        files: Mapping[str, str],
+        notes: Sequence[str] = (),
+    ) -> RegressionTask:
+        """The task of a sample whose groups are the rows of `masses`, or which is `masses`.
+
+        Raises DataError as `task` does.
+        """
         train, test = sample.split(self.train_fraction, context.child("data").stream("split"))
         notes = (*notes, *response_notes(sample))
         uncalibrated = (sample.x_columns[0].name,)
@@ -140,6 +156,19 @@ class DijetRegression:
                 "data.resonance_mass=null"
             )
         return resonance
+
+
+def mass_sample(columns: Mapping[str, FloatArray]) -> Sample:
+    """m_jj of the events with these `mass_columns`."""
+    own = (RECO_MASS, TRUE_MASS, "w")
+    return Sample(
+        x=columns[RECO_MASS][:, None],
+        z=columns[TRUE_MASS][:, None],
+        w=columns["w"],
+        x_columns=(Column(RECO_MASS, "GeV", positive=True),),
+        z_columns=(Column(TRUE_MASS, "GeV", positive=True),),
+        spectators={name: values for name, values in columns.items() if name not in own},
+    )
 
 
 def bulk(masses: Sample) -> str:

@@ -22,7 +22,8 @@ OPTION = "data.resonance_masses"
 class DijetTransport:
     """From simulation to data: m_jj (`target` mjj), or the pT of each jet (jet_pt). A fraction of
     the events of both sides trains, the complements are the test `nominal`; `resonance2200` … are
-    these reweighted, each by its own true m_jj, to N(mass, resonance_width²) [GeV].
+    these reweighted, each by its own true m_jj, to N(mass, resonance_width²) [GeV]. With m_jj, the
+    pT of the jets of the training events are the control `jets`: two objects per event.
     Raises ConfigurationError for masses that are not positive, named twice, or no list.
     """
 
@@ -62,7 +63,11 @@ class DijetTransport:
             )
             tests[f"{RESONANCE}{mass:g}"] = Pair.of(narrow, seen)
         train = Pair.of(simulated.train, measured.train)
-        return TransportTask(train, tests, {}, files, notes)
+        controls = {}
+        if self.target == "mjj":
+            jets = (simulated.of_training(simulation), measured.of_training(data))
+            controls["jets"] = Pair.of(jets[0], jets[1])
+        return TransportTask(train, tests, {}, files, notes, controls=controls)
 
     def _side(self, name: str, events: DijetEvents, context: Context) -> _Side:
         masses = events.masses()
@@ -79,6 +84,11 @@ class _Side:
     masses: Sample
     train: Sample
     test: Sample
+
+    def of_training(self, events: DijetEvents) -> Sample:
+        """pT of the jets of the events that train."""
+        jets = events.jet_momenta()
+        return jets.take(np.isin(jets.group, self.train.group))
 
     def resonance(self, mass: float, width: float) -> Sample:
         """The test rows with the weights of a resonance, p(z) known from all events."""

@@ -18,7 +18,7 @@ g(-1/(2c)) = -1/(4c) is the central value of no z.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,7 +106,8 @@ class Gaussian:
     `n` events to train with; each test sample is independent and ten times as large:
     `nominal`, `shifted` (prior mean `mu_test`) and `wide` (prior width 2σ). `epsilon` is the
     detector's width in data, `epsilon_sim` that of the simulation in transport tasks, where all
-    samples hold `n` events and the tests are `nominal` and `shifted` (`mu_test`, `sigma_test`).
+    samples hold `n` events and the tests are `nominal` and `shifted` (`mu_test`, `sigma_test`);
+    `controls` lists mean and width [mu, sigma] of the priors of further training pairs.
     With `curvature` c the central value of x is z + c z².
     Raises ConfigurationError for widths that are not positive or n that is no positive integer.
     """
@@ -119,6 +120,7 @@ class Gaussian:
     epsilon_sim: float = 1.0
     sigma_test: float | None = None
     curvature: float = 0.0
+    controls: Sequence[Sequence[float]] = ()
 
     def __post_init__(self) -> None:
         finite_number("data.mu", self.mu)
@@ -130,6 +132,9 @@ class Gaussian:
         if self.sigma_test is not None:
             positive_number("data.sigma_test", self.sigma_test)
         positive_integer("data.n", self.n)
+        for control in self._controls():
+            finite_number("the mean in data.controls", control[0])
+            positive_number("the width in data.controls", control[1])
 
     def regression(self, context: Context) -> RegressionTask:
         """z from x, with the closed forms for `posterior_mean` and `maximum_likelihood`.
@@ -166,11 +171,24 @@ class Gaussian:
             self._pair(context.child("train"), *spectra["nominal"]),
             {name: self._pair(context.child(name), *each) for name, each in spectra.items()},
             {name: self._map(*each) for name, each in known.items()},
+            controls={
+                f"control{i}": self._pair(context.child(f"control{i}"), *each)
+                for i, each in enumerate(self._controls(), 1)
+            },
         )
 
     @property
     def _response(self) -> Response:
         return Response(self.curvature)
+
+    def _controls(self) -> list[tuple[float, float]]:
+        """Mean and width of each control region; ConfigurationError if it is anything else."""
+        try:
+            return [(mu, sigma) for mu, sigma in self.controls]
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"data.controls takes a list of [mu, sigma], got {self.controls!r}"
+            ) from error
 
     def _pair(self, context: Context, mu: float, sigma: float) -> Pair:
         simulation = self._draw(context.stream("simulation"), self.n, mu, sigma, self.epsilon_sim)

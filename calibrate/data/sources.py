@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.catalogue.cache import fetch_command, fetch_hint, fetched, set_folder
+from calibrate.catalogue.entries import PublicSet, public_sets
 from calibrate.context import Context
-from calibrate.errors import DataError
+from calibrate.errors import ConfigurationError, DataError
 from calibrate.expressions import Expression, columns_of
+from calibrate.memory import require_memory
 from calibrate.sample import BoolArray, FloatArray, IntArray
-from calibrate.tables import Chunk, Frame, Table, Words, open_table
+from calibrate.tables import Chunk, Frame, Words, open_table
 
 CHUNK = 200_000
 """Entries read at a time."""
 
+BYTES = 36
+"""Memory per value while a task is made of the columns, measured: they are there as they are read,
+as one array, as a sample, and as its two parts."""
+
 Columns = dict[str, NDArray[Any]]
+
+
+class Rows(Protocol):
+    """What is read of a table, or of a view of one."""
+
+    path: Path
+    skipped: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        ...
+
+    @property
+    def expected_entries(self) -> int:
+        """The number of entries, about."""
+        ...
+
+    def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
+        """The given columns in chunks of at most `rows` entries."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -71,6 +99,11 @@ class _Pile:
     skipped: int = 0
     jagged: bool = False
 
+    @property
+    def values(self) -> int:
+        """Values collected so far, with the numbers of file and entry of each row."""
+        return (len(self.columns) + 2) * sum(part.size for part in self.entry)
+
     def loaded(self) -> Loaded:
         joined = {key: np.concatenate(parts) for key, parts in self.columns.items() if parts}
         file, entry = (
@@ -80,30 +113,55 @@ class _Pile:
 
 
 def found_files(option: str, patterns: Sequence[str]) -> list[list[Path]]:
-    """The files of each pattern, in alphabetical order; DataError if one matches nothing."""
+    """The files of each pattern, in alphabetical order; the name of a public set stands for its
+    fetched files. DataError if one matches nothing."""
     found = []
     for pattern in patterns:
+        public = public_sets().get(pattern)
+        if public is not None and not Path(pattern).exists():
+            found.append(_public_files(option, public))
+            continue
         matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
         if not matches and glob.has_magic(pattern) and not Path(pattern).exists():
             raise DataError(
-                f"{option}={pattern} matches no file in {Path.cwd()}: correct the pattern"
+                f"{option}={pattern} matches no file in {Path.cwd()}"
+                f"{fetch_hint(pattern) or ': correct the pattern'}"
             )
         found.append([Path(match) for match in matches] or [Path(pattern)])
     return found
 
 
-def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
-    """Read the expressions from all files, in order.
+def _public_files(option: str, public: PublicSet) -> list[Path]:
+    files = fetched(public)
+    if not files:
+        raise DataError(
+            f"{option}={public.name} is not fetched: {fetch_command(public)} puts it into "
+            f"{set_folder(public)}"
+        )
+    return files
 
-    Raises DataError for files that cannot be read, columns that are missing in one of them, and
-    a selection that leaves nothing.
+
+def load(
+    files: Sequence[Path],
+    source: Source,
+    context: Context,
+    opened: Callable[[Path], Rows] | None = None,
+) -> Loaded:
+    """Read the expressions from all files, in order; `opened` gives another view of a file than
+    its table.
+
+    Raises DataError for files that cannot be read, columns that are missing in one of them, a
+    selection that leaves nothing, and, once the first chunk says how much it will be, for more
+    rows than the memory holds.
     """
     pile = _Pile({key: [] for key in source.expressions})
     with context.progress.track("reading", len(files)) as advance:
         for number, path in enumerate(files):
             if source.limit is None or pile.entries < source.limit:
-                table = open_table(path, source.tree, source.names, source.words)
-                _read_file(number, table, source, pile)
+                table = opened(path) if opened else _table(path, source)
+                for _ in _read_file(number, table, source, pile):
+                    if len(pile.file) == 1:
+                        _require_memory(table, files, source, pile, context)
             advance(1)
     loaded = pile.loaded()
     if not loaded.file.size:
@@ -122,7 +180,25 @@ def load(files: Sequence[Path], source: Source, context: Context) -> Loaded:
     return loaded
 
 
-def _read_file(number: int, table: Table, source: Source, pile: _Pile) -> None:
+def _table(path: Path, source: Source) -> Rows:
+    return open_table(path, source.tree, source.names, source.words)
+
+
+def _require_memory(
+    table: Rows, files: Sequence[Path], source: Source, pile: _Pile, context: Context
+) -> None:
+    """Extrapolate from the first chunk to the first file, and by their sizes to all files."""
+    density = table.expected_entries / table.path.stat().st_size
+    entries = max(density * sum(path.stat().st_size for path in files if path.is_file()), 1)
+    if source.limit is not None:
+        entries = min(entries, source.limit)
+    needed = BYTES * pile.values * entries / max(pile.entries, 1)
+    advice = "read fewer files or columns, select more tightly, or set data.max_events"
+    require_memory(context, needed, f"loading about {entries:.3g} entries", advice)
+
+
+def _read_file(number: int, table: Rows, source: Source, pile: _Pile) -> Iterator[None]:
+    """Add the rows of a file, pausing after each chunk."""
     parsed = {text: _parsed(text, table) for text in source.expressions}
     where = f", {source.select_option}"
     select = None if source.select is None else _parsed(source.select, table, where)
@@ -135,12 +211,11 @@ def _read_file(number: int, table: Table, source: Source, pile: _Pile) -> None:
         pile.file.append(np.full(frame.entry.size, number)[keep])
         pile.entry.append(frame.entry[keep])
         pile.jagged = pile.jagged or frame.counts is not None
+        yield
     pile.skipped += table.skipped
 
 
-def _frames(
-    table: Table, columns: Sequence[str], limit: int | None, pile: _Pile
-) -> Iterator[Frame]:
+def _frames(table: Rows, columns: Sequence[str], limit: int | None, pile: _Pile) -> Iterator[Frame]:
     rows = CHUNK if limit is None else min(CHUNK, limit)
     for chunk in table.chunks(columns, rows):
         left = chunk.entries if limit is None else min(limit - pile.entries, chunk.entries)
@@ -151,7 +226,7 @@ def _frames(
             return
 
 
-def _frame(chunk: Chunk, table: Table) -> Frame:
+def _frame(chunk: Chunk, table: Rows) -> Frame:
     try:
         return Frame.of(chunk)
     except DataError as error:
@@ -165,7 +240,7 @@ def _first(frame: Frame, first: int, entries: int) -> Frame:
     return Frame({k: v[kept] for k, v in frame.columns.items()}, frame.entry[kept], counts)
 
 
-def _parsed(text: str, table: Table, where: str = "") -> Expression:
+def _parsed(text: str, table: Rows, where: str = "") -> Expression:
     try:
         return Expression.parse(text, table.names)
     except DataError as error:
@@ -185,3 +260,13 @@ def _true(select: Expression, frame: Frame, option: str) -> BoolArray:
 def finite_rows(columns: Mapping[str, FloatArray]) -> BoolArray:
     """Which rows are finite in every column."""
     return np.asarray(np.all([np.isfinite(values) for values in columns.values()], axis=0))
+
+
+def refuse_repeated(option: str, files: Sequence[Path]) -> None:
+    """Raise ConfigurationError if a file is named twice."""
+    resolved = [path.resolve() for path in files]
+    for i, path in enumerate(resolved):
+        if path in resolved[:i]:
+            raise ConfigurationError(
+                f"{option} names {files[i]} twice: its events would train and test"
+            )

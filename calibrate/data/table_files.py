@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from calibrate.checks import texts
 from calibrate.context import Context
-from calibrate.data.sources import Loaded, Source, finite_rows, found_files, load
+from calibrate.data.sources import Loaded, Rows, Source, finite_rows, found_files, load
 from calibrate.errors import DataError
 from calibrate.provenance import sha256
 from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, IntArray, Sample
@@ -38,7 +38,8 @@ class Roles:
 @dataclass(frozen=True)
 class TableFiles:
     """The files that `option` names, with a factor for the weights of each (`scales`, one per
-    file); the columns of `roles` and the rows that `source` keeps are read."""
+    file); the columns of `roles` and the rows that `source` keeps are read; `opened` gives another
+    view of a file than its table."""
 
     option: str
     files: Sequence[Path]
@@ -46,6 +47,7 @@ class TableFiles:
     roles: Roles
     source: Source
     drop: bool
+    opened: Callable[[Path], Rows] | None = None
 
     @classmethod
     def found(
@@ -71,7 +73,7 @@ class TableFiles:
         Raises DataError for files that cannot be read and for rows that are not finite, unless
         they are to be dropped.
         """
-        loaded = load(self.files, self.source, context)
+        loaded = load(self.files, self.source, context, self.opened)
         notes = []
         if loaded.skipped:
             notes.append(f"{loaded.skipped} lines with missing or surplus fields left out")

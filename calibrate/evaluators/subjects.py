@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -120,7 +121,8 @@ class Transported:
         return self.task.tests[NOMINAL].simulation
 
     def under(self, reshape: Reshape) -> TransportTask:
-        """The task with both sides of its training pair under the same other spectrum."""
+        """The task with both sides of its training pair under the same other spectrum; its
+        controls keep theirs."""
         return replace(self.task, train=reshaped(self.task.train, reshape))
 
     def derived_on(self, task: TransportTask) -> tuple[Sample, ...]:
@@ -129,14 +131,20 @@ class Transported:
         return (pair.simulation,) if pair.truth is None else (pair.simulation, pair.truth)
 
     def counts(self, share: float, rng: np.random.Generator) -> Counts:
-        """One count per row of simulation, and one per row of data."""
-        pair = self.task.train
-        return tuple(_counts(sample, share, rng) for sample in (pair.simulation, pair.data))
+        """One count per row of simulation, and one per row of data, of each training pair."""
+        sides = chain.from_iterable((p.simulation, p.data) for p in _pairs(self.task))
+        return tuple(_counts(sample, share, rng) for sample in sides)
 
     def drawn(self, task: TransportTask, counts: Counts) -> TransportTask:
-        """The drawn events of both sides."""
-        sides = (task.train.simulation, task.train.data)
-        return replace(task, train=Pair(*map(_drawn, sides, counts)))
+        """The drawn events of both sides, of all training pairs."""
+        drawn = [
+            Pair(_drawn(pair.simulation, simulated), _drawn(pair.data, measured))
+            for pair, simulated, measured in zip(
+                _pairs(task), counts[0::2], counts[1::2], strict=True
+            )
+        ]
+        controls = dict(zip(task.controls, drawn[1:], strict=True))
+        return replace(task, train=drawn[0], controls=controls)
 
     def answer(self, fit: TransportMap, test: Sample) -> FloatArray:
         """x' (n,)."""
@@ -148,6 +156,10 @@ def reshaped(pair: Pair, reshape: Reshape) -> Pair:
     if pair.truth is None:
         raise ValueError("the truth of data is unknown")
     return pair.with_weights(reshape(pair.simulation).w, reshape(pair.truth).w)
+
+
+def _pairs(task: TransportTask) -> list[Pair]:
+    return [task.train, *task.controls.values()]
 
 
 def _counts(sample: Sample, share: float, rng: np.random.Generator) -> IntArray:

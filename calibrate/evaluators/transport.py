@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
@@ -27,7 +28,8 @@ from calibrate.evaluators.carried import (
     transport_curve,
 )
 from calibrate.evaluators.marginals import Marginal
-from calibrate.evaluators.separation import Separation, two_sample
+from calibrate.evaluators.separation import Area, Separation, two_sample
+from calibrate.evaluators.spectrum_shift import shift_scalars, spectrum_shift
 from calibrate.records import Findings, Quantity, Record, TransportCurve
 from calibrate.sample import MINIMUM_EVENTS, FloatArray, Sample
 from calibrate.statistics import Poisson, equal_statistics_edges, weighted_quantile
@@ -36,6 +38,8 @@ from calibrate.task import Pair, TransportTask
 FEWEST_EFFECTIVE = 50
 SHOWN = (0.001, 0.999)
 FEW_OUTSIDE = 1e-3
+Seen = tuple[Mapping[str, Quantity], Record]
+Classifier = tuple[Separation, Area]
 
 
 @dataclass(frozen=True)
@@ -89,31 +93,44 @@ class Transport:
             for label, found in again.items()
             if len(found) < self.refits and fits[label].kind != UNTOUCHED
         ]
-        main = next(iter(fits))
         for test, pair in task.tests.items():
-            separation = self._separation(test, pair, context)
-            before = separation.untouched() if separation else None
+            classifier = self._classifier(test, pair, context)
             for label, fit in fits.items():
-                moved = Moved.of(pair.simulation, fit, again[label])
-                for carried in self._carried(test, pair, moved, context):
-                    scalars[label] |= carried.scalars()
-                    if label == main:
-                        scalars[label] |= carried.untouched()
-                    records.append(carried.histogram(label, self._shown(pair, carried.feature)))
-                if separation and before:
-                    after = before if fit.kind == UNTOUCHED else separation(moved)
-                    scalars[label][f"transport/{test}/auc"] = Quantity(*after)
-                    if label == main:
-                        scalars[label][f"transport/{test}/uncalibrated_auc"] = Quantity(*before)
-                    records.append(two_sample(label, test, pair, after, before))
+                moved, first = (
+                    Moved.of(pair.simulation, fit, again[label]),
+                    label == next(iter(fits)),
+                )
+                for numbers, record in chain(
+                    self._marginals(label, test, pair, moved, context, first),
+                    _told_apart(label, test, pair, moved, classifier, first),
+                    self._varied(label, test, pair, fit),
+                ):
+                    scalars[label] |= numbers
+                    records.append(record)
                 warnings += _extrapolated(label, test, pair.simulation, fit)
             records += _curves(test, pair, fits, task)
         return Findings(scalars, {}, tuple(records), tuple(warnings))
 
-    def _separation(self, test: str, pair: Pair, context: Context) -> Separation | None:
+    def _marginals(
+        self, label: str, test: str, pair: Pair, moved: Moved, context: Context, first: bool
+    ) -> Iterator[Seen]:
+        """Every feature; with the first method also data's and the untouched simulation's."""
+        for carried in self._carried(test, pair, moved, context):
+            numbers = {**carried.scalars(), **(carried.untouched() if first else {})}
+            yield numbers, carried.histogram(label, self._shown(pair, carried.feature))
+
+    def _varied(self, label: str, test: str, pair: Pair, fit: TransportMap) -> Iterator[Seen]:
+        """What varied training spectra do, of a map that knows them."""
+        shift = spectrum_shift(label, test, pair.simulation, fit, self._shown(pair, 0))
+        if shift is not None:
+            yield shift_scalars(shift), shift
+
+    def _classifier(self, test: str, pair: Pair, context: Context) -> Classifier | None:
+        """The classifier of a test, and what it says of the untouched simulation."""
         if not self.classified:
             return None
-        return Separation.of(pair, self.classified, context.child("classifier", test))
+        found = Separation.of(pair, self.classified, context.child("classifier", test))
+        return None if found is None else (found, found.untouched())
 
     def _refitted(
         self, label: str, task: TransportTask, refit: TransportRefit, context: Context
@@ -122,9 +139,10 @@ class Transport:
         out."""
         fitted = []
         with context.progress.track(f"refits of {label}", self.refits) as advance:
-            for pair in _resampled(task.train, self.refits, context.child("refits")):
+            for train, *controls in _resampled_all(task, self.refits, context.child("refits")):
+                named = dict(zip(task.controls, controls, strict=True))
                 with suppress(FitError):
-                    fitted.append(refit(replace(task, train=pair), label))
+                    fitted.append(refit(replace(task, train=train, controls=named), label))
                 advance(1)
         return fitted
 
@@ -155,6 +173,19 @@ class Transport:
         return np.linspace(low, high if high > low else low + 1.0, self.shown_bins + 1)
 
 
+def _told_apart(
+    label: str, test: str, pair: Pair, moved: Moved, classifier: Classifier | None, first: bool
+) -> Iterator[Seen]:
+    if classifier is None:
+        return
+    separation, before = classifier
+    after = before if moved.fit.kind == UNTOUCHED else separation(moved)
+    numbers = {f"transport/{test}/auc": Quantity(*after)}
+    if first:
+        numbers[f"transport/{test}/uncalibrated_auc"] = Quantity(*before)
+    yield numbers, two_sample(label, test, pair, after, before)
+
+
 def _curves(
     test: str, pair: Pair, fits: Mapping[str, TransportMap], task: TransportTask
 ) -> Iterator[TransportCurve]:
@@ -168,6 +199,16 @@ def _curves(
             continue
         shape = mean_curve if fit.uses_truth else transport_curve
         yield shape(label, test, pair.simulation, fit, exact)
+
+
+def _resampled_all(
+    task: TransportTask, number: int, context: Context
+) -> Iterator[tuple[Pair, ...]]:
+    """Bootstrap samples of the training pair and of every control."""
+    controls = (
+        _resampled(pair, number, context.child(name)) for name, pair in task.controls.items()
+    )
+    return zip(_resampled(task.train, number, context), *controls, strict=True)
 
 
 def _resampled(pair: Pair, number: int, context: Context) -> Iterator[Pair]:

@@ -32,6 +32,7 @@ from calibrate.records import (
     ResponseHistogram,
     SlicedClosure,
     SpectrumHistogram,
+    SpectrumShift,
     TailHistogram,
     TrainingCurve,
     TransportApplication,
@@ -133,8 +134,12 @@ def _pulls(records: Sequence[Record], style: Style) -> Figures:
 def _transported(records: Sequence[Record], style: Style) -> Figures:
     shapes = _groups(_only(TransportHistogram, records), lambda r: (r.test, r.name))
     maps = _groups(_only(TransportCurve, records), lambda r: (r.test, r.name))
+    shifts = _groups(_only(SpectrumShift, records), lambda r: (r.test, r.name))
     return {
-        **{f"transport_{name}": transport_figure(group, style) for name, group in shapes.items()},
+        **{
+            f"transport_{name}": transport_figure(group, style, shifts.get(name, ()))
+            for name, group in shapes.items()
+        },
         **{
             f"transport_map_{name}": transport_map_figure(group, style)
             for name, group in maps.items()

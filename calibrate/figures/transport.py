@@ -16,7 +16,7 @@ from calibrate.figures.labels import feature_axis, plain, rounded, with_unit
 from calibrate.figures.layout import head, legend, ordinary_ticks, set_range, two_panels
 from calibrate.figures.marks import dashed_entry
 from calibrate.figures.style import DARK, GREY, Look, looks, styled
-from calibrate.records import TransportCurve, TransportHistogram
+from calibrate.records import SpectrumShift, TransportCurve, TransportHistogram
 from calibrate.sample import FloatArray
 
 DECADES_BELOW = 30.0
@@ -27,11 +27,13 @@ BEFORE = Look(GREY, "X", 1)
 
 @styled()
 def transport_figure(
-    histograms: Sequence[TransportHistogram], style: Mapping[str, Look] | None = None
+    histograms: Sequence[TransportHistogram],
+    style: Mapping[str, Look] | None = None,
+    shifts: Sequence[SpectrumShift] = (),
 ) -> Figure:
     """Distributions of one test: data (points), the untouched simulation (grey) and after each
-    map; below, their ratios to data. The scale is logarithmic where the spectrum falls by
-    decades, or a ratio is far from one."""
+    map, with a band of its varied spectra; below, their ratios to data. The scale is
+    logarithmic where the spectrum falls by decades, or a ratio is far from one."""
     style = style or looks(histogram.method for histogram in histograms)
     figure, upper, lower = two_panels()
     first = histograms[0]
@@ -42,6 +44,7 @@ def transport_figure(
         steps(upper, each.edges, each.density, each.density_error, look, name=each.method)
         _ratio(lower, each, each.density, each.density_error, look, each.method)
         entries.append((Line2D([], [], color=look.colour), _entry(each)))
+        entries += [_band(upper, lower, s, each, look) for s in shifts if s.method == each.method]
     _scales(upper, lower, histograms)
     head(upper, f"test: {first.test}")
     legend(upper, entries)
@@ -75,6 +78,21 @@ def _entry(histogram: TransportHistogram) -> str:
         f"{plain(histogram.method)}: mean {mean}, width {width}{_unit(histogram)},\n"
         rf"$\chi^2$/ndf = {chi2}"
     )
+
+
+def _band(
+    upper: Axes, lower: Axes, shift: SpectrumShift, histogram: TransportHistogram, look: Look
+) -> tuple[Artist, str]:
+    """Between which densities a map and those of varied spectra lie; also over data."""
+    known = histogram.data > 0
+    data = np.where(known, histogram.data, np.nan)
+    for axes, scale in ((upper, 1.0), (lower, data)):
+        patch = axes.stairs(
+            shift.high / scale, shift.edges, baseline=shift.low / scale, fill=True,
+            color=look.colour, alpha=0.25, zorder=1.5, gid=f"{shift.method}:spectrum",
+        )  # fmt: skip
+    moved = [f"{float(f'{value:.2g}'):g}" for value in (shift.mean, shift.width)]
+    return patch, f"  varied spectrum: mean ±{moved[0]}, width ±{moved[1]}{_unit(histogram)}"
 
 
 def _unit(histogram: TransportHistogram) -> str:

@@ -179,10 +179,11 @@ def _table(simulation: Distribution, data: Distribution, knots: int) -> tuple[Ta
     )
 
 
-def require_overlap(simulation: Sample, data: Sample) -> None:
-    """DataError for a negative weight, or a feature whose ranges have nothing in common."""
-    refuse_negative(simulation.w, CONSUMER)
-    refuse_negative(data.w, CONSUMER)
+def require_overlap(simulation: Sample, data: Sample, consumer: str = CONSUMER) -> None:
+    """DataError for a negative weight, which the `consumer` has no use for, or a feature whose
+    ranges have nothing in common."""
+    refuse_negative(simulation.w, consumer)
+    refuse_negative(data.w, consumer)
     ranges = [Domain.of(sample).x_range for sample in (simulation, data)]
     for column, (a, b), (c, d) in zip(simulation.x_columns, *(r.T for r in ranges), strict=True):
         if b < c or d < a:

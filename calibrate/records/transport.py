@@ -150,3 +150,21 @@ class TransportApplication:
         ratio = self.width / self.data_width
         relative = np.hypot(self.width_error / self.width, self.data_width_error / self.data_width)
         return ratio, ratio * relative
+
+
+@dataclass(frozen=True)
+class SpectrumShift:
+    """What variations of the training simulation's spectrum do on one test: the largest shifts of
+    mean, standard deviation and half 16-84 % interval (`width`) of x', and between which densities
+    (n_b,) the map and its variations lie."""
+
+    method: str
+    test: str
+    name: str
+    unit: str
+    mean: float
+    std: float
+    width: float
+    edges: FloatArray
+    low: FloatArray
+    high: FloatArray

@@ -29,7 +29,9 @@ _FIXED = {
         "Simulation and data",
         "Distribution of data (points), of the untouched simulation (grey) and of the transported "
         "one; below, their ratios to data. Error bars are statistical, of the events alone; mean, "
-        "width (half the 16-84 % interval) and χ² in the legend contain the error of the map.",
+        "width (half the 16-84 % interval) and χ² in the legend contain the error of the map. A "
+        "band shows what a varied spectrum of the training simulation would do, where a method "
+        "says so.",
     ),
     "samples": (
         "Before and after on all samples",

@@ -17,6 +17,7 @@ from calibrate.records import (
     ClosureCurve,
     FitSummary,
     Outcome,
+    SpectrumShift,
     TransportHistogram,
     TwoSample,
 )
@@ -48,10 +49,12 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
     ("point_resolution", "coverage_95", "coverage of ±1.96 Σ (ideal: 0.95)"),
     ("transport", "mean", "mean"),
+    ("transport", "mean_spectrum", "shift of the mean by a varied spectrum"),
     ("transport", "data_mean", "mean of data"),
     ("transport", "std", "standard deviation"),
     ("transport", "data_std", "standard deviation of data"),
     ("transport", "iqr", "half 16-84 % interval"),
+    ("transport", "iqr_spectrum", "shift of this interval by a varied spectrum"),
     ("transport", "data_iqr", "half 16-84 % interval of data"),
     ("transport", "chi2_per_bin", "χ² against data, per degree of freedom"),
     ("transport", "auc", "AUC of a classifier against data (0.5: alike)"),
@@ -72,11 +75,13 @@ FIT_METRICS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The sentence on one method, and its state: `closes`, `fails` or `cannot tell`."""
+    """The sentence on one method, its state (`closes`, `fails` or `cannot tell`), and what the
+    result stands and falls with, if anything."""
 
     method: str
     sentence: str
     state: str
+    assumption: str = ""
 
     @property
     def mark(self) -> str:
@@ -150,7 +155,10 @@ def verdict_of(method: str, outcome: Outcome) -> Verdict:
     known = [r for r in outcome.records if isinstance(r, TransportHistogram | TwoSample)]
     tests = [record for record in known if record.method == method]
     if tests:
-        return Verdict(method, transport_verdict.sentence(tests), transport_verdict.overall(tests))
+        said, state = transport_verdict.sentence(tests), transport_verdict.overall(tests)
+        shifts = [r for r in outcome.records if isinstance(r, SpectrumShift) and r.method == method]
+        stands = transport_verdict.stands_on(outcome.summaries[method].assumption, tests, shifts)
+        return Verdict(method, said, state, stands)
     curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
     return Verdict(method, verdict.sentence(curves), verdict.overall(curves))
 

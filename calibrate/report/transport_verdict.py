@@ -6,7 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from calibrate.records import CANNOT_TELL, CLOSES, FAILS, TransportHistogram, TwoSample
+from calibrate.records import (
+    CANNOT_TELL,
+    CLOSES,
+    FAILS,
+    SpectrumShift,
+    TransportHistogram,
+    TwoSample,
+)
 from calibrate.report.rounding import formatted
 
 SMALLEST = 1e-4
@@ -46,6 +53,30 @@ def sentence(evidence: Sequence[Evidence]) -> str:
     }[overall(evidence)]
     ordered = [t for state in (FAILS, CANNOT_TELL, CLOSES) for t in tests if t.state == state]
     return f"{evidence[0].method} {opening}: {'; '.join(map(_clause, ordered))}."
+
+
+def stands_on(
+    assumption: str, evidence: Sequence[Evidence], shifts: Sequence[SpectrumShift]
+) -> str:
+    """What the result stands and falls with, and what a varied spectrum would do to it."""
+    if not assumption:
+        return ""
+    tests = [each for each in evidence if isinstance(each, TransportHistogram)]
+    widths = {test.test: test.data_width for test in tests}
+    moved = [
+        f"{shift.test}: mean ±{formatted(float(f'{shift.mean:.2g}'))}{_of(shift.unit)}, width "
+        f"±{100 * shift.width / widths[shift.test]:.2g} %"
+        for shift in shifts
+        if shift.test in widths
+    ]
+    varied = f" A varied spectrum shifts, beside the statistical errors: {'; '.join(moved)}."
+    return f"{shifts[0].method if shifts else tests[0].method} is {assumption}." + (
+        varied if moved else ""
+    )
+
+
+def _of(unit: str) -> str:
+    return f" {unit}" if unit else ""
 
 
 def _worst(states: Sequence[str]) -> str:

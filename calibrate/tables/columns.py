@@ -104,6 +104,11 @@ class Table(Protocol):
         """The number of entries, where it is known before reading."""
         ...
 
+    @property
+    def expected_entries(self) -> int:
+        """The number of entries, about, where it is not known before reading."""
+        ...
+
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The given columns in chunks of at most `rows` entries.
 

@@ -61,6 +61,11 @@ class Hdf5Table:
         """The length of most columns: others, such as the edges of bins, may lie beside them."""
         return Counter(self._lengths.values()).most_common(1)[0][0]
 
+    @property
+    def expected_entries(self) -> int:
+        """The number of entries."""
+        return self.entries
+
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The columns; DataError where one holds no numbers or lengths differ."""
         lengths = {name: self._lengths[name] for name in columns}

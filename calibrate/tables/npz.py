@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,12 @@ class NpzTable:
     def names(self) -> tuple[str, ...]:
         """The members."""
         return self._names
+
+    @property
+    def expected_entries(self) -> int:
+        """The number of values of eight bytes in the longest member."""
+        with reading(self.path, KIND), zipfile.ZipFile(self.path) as archive:
+            return max((member.file_size // 8 for member in archive.infolist()), default=0)
 
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The columns; DataError where one is not 1-D, holds no numbers, or lengths differ."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from calibrate.catalogue.cache import fetch_hint
 from calibrate.errors import DataError
 from calibrate.tables.columns import Table, Words
 
@@ -47,7 +48,7 @@ def open_table(
 
 def _head(path: Path) -> bytes:
     if not path.exists():
-        raise DataError(f"no file {path}")
+        raise DataError(f"no file {path}{fetch_hint(path.name)}")
     if path.is_dir():
         raise DataError(f"{path} is a folder: name its files, for example {path}/*.root")
     try:

@@ -56,6 +56,11 @@ class ParquetTable:
         """The number of rows."""
         return int(self._file.metadata.num_rows)
 
+    @property
+    def expected_entries(self) -> int:
+        """The number of entries."""
+        return self.entries
+
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The columns, in order; DataError where one holds no numbers."""
         first = 0

@@ -57,6 +57,11 @@ class RootTable:
         """The number of entries."""
         return int(self._tree.num_entries)
 
+    @property
+    def expected_entries(self) -> int:
+        """The number of entries."""
+        return self.entries
+
     def chunks(self, columns: Sequence[str], rows: int) -> Iterator[Chunk]:
         """The branches; DataError where one holds no numbers."""
         for name in columns:

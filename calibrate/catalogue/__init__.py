@@ -1,0 +1,1 @@
+"""Public files by name: where they are, their checksums, and how to fetch them."""

@@ -1,0 +1,99 @@
+"""Any table: its numbers column by column; of HiggsML also the event numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from calibrate.contents.finding import Contents, Tally
+from calibrate.errors import DataError
+from calibrate.sample import IntArray
+from calibrate.tables import Chunk, Jagged, Table
+from calibrate.tables.columns import Values
+
+ROWS = 100_000
+WEIGHTS = ("weight", "weights", "w", "Weight", "event_weight", "genWeight")
+EVENT = "EventId"
+HIGGSML = (EVENT, "DER_mass_MMC", "PRI_tau_pt")
+UNDEFINED = -999.0
+
+
+def tabular(table: Table) -> Contents:
+    """Entries, columns, weights; values that are not finite, damaged parts, lines left out."""
+    higgsml = set(HIGGSML) <= set(table.names)
+    found = Contents("HiggsML (ATLAS 2014), text" if higgsml else f"table ({table.kind})")
+    numeric = _numeric(table, table.names)
+    tallies = scanned(table, numeric, found)
+    found.columns(table.names)
+    if len(numeric) < len(table.names):
+        found.columns([n for n in table.names if n not in numeric], "without numbers")
+    found.broken(tallies)
+    for name in WEIGHTS:
+        if name in tallies:
+            found.weights(name, tallies[name])
+    if table.skipped:
+        found.problems.append(f"{table.skipped} lines have missing or surplus fields")
+    if higgsml:
+        _higgsml(table, found)
+    return found
+
+
+def scanned(table: Table, names: Sequence[str], found: Contents) -> dict[str, Tally]:
+    """A tally of each column; the entries that could be read, and why not all, go to `found`."""
+    tallies = {name: Tally() for name in names}
+    entries = 0
+    for chunk in readable(table, names, found):
+        entries += chunk.entries
+        for name, values in chunk.columns.items():
+            tallies[name].add(flat(values))
+    found.facts["entries"] = str(entries)
+    if table.entries is not None and names and entries < table.entries:
+        found.facts["entries"] += f" could be read of {table.entries}"
+    if not entries:
+        found.problems.append("no entry could be read")
+    return tallies
+
+
+def readable(table: Table, names: Sequence[str], found: Contents) -> Iterator[Chunk]:
+    """The chunks of a table up to where it is damaged, which is a problem."""
+    try:
+        yield from table.chunks(names, ROWS)
+    except DataError as error:
+        found.problems.append(str(error))
+
+
+def flat(values: Values | Jagged) -> Values:
+    """All values of a column."""
+    return values.content if isinstance(values, Jagged) else values
+
+
+def _numeric(table: Table, names: Sequence[str]) -> list[str]:
+    """The columns whose beginning can be read as numbers: all at once, or else by halves."""
+    try:
+        next(iter(table.chunks(names, 1)), None)
+        return list(names)
+    except DataError:
+        half = len(names) // 2
+        return [n for part in (names[:half], names[half:]) if half for n in _numeric(table, part)]
+
+
+def _higgsml(table: Table, found: Contents) -> None:
+    """Undefined values, and event numbers that stand twice: a damaged copy repeats rows, which
+    would be in training and test."""
+    parts: list[IntArray] = []
+    undefined = 0
+    columns = [name for name in table.names if name.startswith(("DER_", "PRI_", EVENT))]
+    for chunk in readable(table, columns, Contents("")):
+        for name, values in chunk.columns.items():
+            undefined += int(np.count_nonzero(flat(values) == UNDEFINED)) if name != EVENT else 0
+        parts.append(np.asarray(flat(chunk.columns[EVENT]), dtype=np.int64))
+    events = np.concatenate([np.empty(0, np.int64), *parts])
+    repeated = events.size - np.unique(events).size
+    found.facts["undefined (-999)"] = f"{undefined} values"
+    found.facts["events"] = f"{events.size - repeated} different {EVENT}"
+    if repeated:
+        found.problems.append(
+            f"{repeated} of {events.size} rows repeat an {EVENT}: a damaged copy, whose events "
+            "would be in training and test; fetch it again"
+        )
