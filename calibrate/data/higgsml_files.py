@@ -205,7 +205,8 @@ class _Rows:
             return f"{text}: one of each was kept; {lost} events whose rows differ were left out"
         raise DataError(
             f"{text}: they would leak from training to test. The copy is damaged, or files "
-            "overlap: fetch it again, or keep one of each with data.duplicates=drop"
+            "overlap: calibrate data fetch higgsml brings a good one, data.duplicates=drop keeps "
+            "one row of each"
         )
 
     def _primaries(self) -> Primaries:
