@@ -27,11 +27,11 @@ class HiggsML:
 
     `path` is v2 or Kaggle's training.csv, packed or not, a glob, a list, or `higgsml`, which stands
     for the fetched v2. Broken lines and events whose EventId stands twice are refused; with
-    `duplicates=drop` one row of each event stays (none where they differ). `yields` are the expected
-    numbers of signal and background, to which each class is scaled: those of the complete set
-    (`complete`), the sums of what was read (`read`), or [signal, background]. `max_events` is the
-    largest number of rows read. `nuisances` are by default `TAU_SCALE`. The other options are those
-    of `HiggsInference`.
+    `duplicates=drop` one row of each event stays (none where they differ). `yields` are the
+    expected numbers of signal and background, to which each class is scaled: those of the complete
+    set (`complete`), the sums of what was read (`read`), or [signal, background]. `max_events` is
+    the largest number of rows read. `nuisances` are by default `TAU_SCALE`. The other options are
+    those of `HiggsInference`.
     Raises ConfigurationError for wrong options, DataError for files that cannot be used.
     """
 
