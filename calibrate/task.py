@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
 from calibrate.errors import ConfigurationError, DataError, nearest
-from calibrate.sample import MINIMUM_EVENTS, FloatArray, Sample, without_truth
+from calibrate.sample import MINIMUM_EVENTS, BoolArray, FloatArray, Sample, without_truth
 
 NOMINAL = "nominal"
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -163,15 +165,69 @@ class TransportTask:
         return replace(self, train=self.train.hidden(), tests=tests, controls=controls)
 
 
+@dataclass(frozen=True)
+class Nuisance:
+    """A nuisance parameter: its nominal value, and the width of its Gaussian constraint."""
+
+    name: str
+    nominal: float
+    width: float
+    unit: str = ""
+
+
+class LabelledEvents(Protocol):
+    """Simulated signal and background as a function of the nuisances."""
+
+    def __len__(self) -> int:
+        """The number of events before any cut."""
+        ...
+
+    def at(self, values: Mapping[str, float | FloatArray]) -> Sample:
+        """The events at these values of nuisances, numbers or one per event (n,).
+
+        The truth is `signal`: 1, or 0 for background; the weights of a class sum to its expected
+        number at μ = 1, less what is cut; the values are spectators of the events that are left.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class InferenceTask:
+    """Infer the strength μ of a signal over background under `nuisances`: learn a score from
+    `train`, fill templates from the independent `test`.
+
+    `files` maps the sources to their sha256.
+    Raises ConfigurationError without nuisances, DataError for less than 100 usable events of a
+    class at the nominal values.
+    """
+
+    train: LabelledEvents
+    test: LabelledEvents
+    nuisances: tuple[Nuisance, ...]
+    files: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.nuisances:
+            raise ConfigurationError("an inference task needs a nuisance: name one")
+        nominal = {each.name: each.nominal for each in self.nuisances}
+        for name, events in {"training": self.train, "test": self.test}.items():
+            sample = events.at(nominal)
+            for label, kind in enumerate(("background", "signal")):
+                _require_events(f"the {kind} of the {name} sample", sample, sample.z[:, 0] == label)
+
+
 def _require_nominal(tests: Mapping[str, object]) -> None:
     if NOMINAL not in tests:
         raise ConfigurationError(f"a task needs a test sample '{NOMINAL}': {list(tests)}")
 
 
-def _require_events(what: str, sample: Sample) -> None:
-    usable = int(np.count_nonzero(sample.w))
+def _require_events(what: str, sample: Sample, rows: BoolArray | slice = ALL) -> None:
+    w = sample.w[rows]
+    usable = int(np.count_nonzero(w))
     if usable < MINIMUM_EVENTS:
         raise DataError(
-            f"{what} holds {usable} usable events (nonzero weight) of {len(sample)}: at least "
+            f"{what} holds {usable} usable events (nonzero weight) of {w.size}: at least "
             f"{MINIMUM_EVENTS} are needed"
         )

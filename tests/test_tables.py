@@ -947,6 +947,28 @@ def test_a_real_file_with_objects_gets_a_friend(tmp_path: Path, shared_data: Pat
     )
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_words_may_stand_for_numbers(tmp_path: Path, name: str):
+    path, words = tmp_path / name, {"kind": {"b": 0.0, "s": 1.0}}
+    table = pa.table({"kind": ["s", "b", " s ", "b"], "pt": [1.0, 2.0, 3.0, 4.0]})
+    if path.suffix == ".csv":
+        path.write_text("kind,pt\ns,1\nb,2\n s ,3\nb,4\n")
+    else:
+        pq.write_table(table, path)
+    chunks = list(open_table(path, words=words).chunks(["kind", "pt"], 3))
+    np.testing.assert_array_equal(joined(chunks, "kind"), [1, 0, 1, 0])
+    np.testing.assert_array_equal(joined(chunks, "pt"), [1, 2, 3, 4])
+    unknown = open_table(path, words={"kind": {"b": 0.0}})
+    with pytest.raises(DataError, match=r"column 'kind' holds 's' \(\d such values\): only b are"):
+        list(unknown.chunks(["kind"], 4))
+
+
+def test_a_missing_word_is_not_a_number(tmp_path: Path):
+    pq.write_table(pa.table({"kind": ["s", None]}), tmp_path / "a.parquet")
+    (chunk,) = open_table(tmp_path / "a.parquet", words={"kind": {"s": 1.0}}).chunks(["kind"], 9)
+    np.testing.assert_array_equal(chunk.columns["kind"], [1, np.nan])
+
+
 def test_a_real_parquet_file_is_copied(tmp_path: Path, shared_data: Path):
     path, target = shared_data / "fair_universe_higgsml_1000.parquet", tmp_path / "a.parquet"
     copied(path, target, new_columns(open_table(path).entries), 300)

@@ -19,7 +19,7 @@ from calibrate.errors import ConfigurationError, DataError
 from calibrate.expressions import Expression, columns_of
 from calibrate.memory import require_memory
 from calibrate.sample import BoolArray, FloatArray, IntArray
-from calibrate.tables import Chunk, Frame, open_table
+from calibrate.tables import Chunk, Frame, Words, open_table
 
 CHUNK = 200_000
 """Entries read at a time."""
@@ -56,8 +56,9 @@ class Rows(Protocol):
 class Source:
     """What to read from files: columns or expressions, and which rows to keep.
 
-    `tree` and `names` as for `open_table`; `select` keeps rows where it is true (`select_option` is
-    its name in messages); `limit` is the largest number of entries read in all.
+    `tree`, `names` and `words` as for `open_table`; `select` keeps rows where it is true
+    (`select_option` is its name in messages); `limit` is the largest number of entries read in
+    all.
     """
 
     expressions: Sequence[str]
@@ -66,6 +67,7 @@ class Source:
     names: Sequence[str] | None = None
     limit: int | None = None
     select_option: str = "data.select"
+    words: Mapping[str, Words] | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def load(
     with context.progress.track("reading", len(files)) as advance:
         for number, path in enumerate(files):
             if source.limit is None or pile.entries < source.limit:
-                table = opened(path) if opened else open_table(path, source.tree, source.names)
+                table = opened(path) if opened else _table(path, source)
                 for _ in _read_file(number, table, source, pile):
                     if len(pile.file) == 1:
                         _require_memory(table, files, source, pile, context)
@@ -187,6 +189,10 @@ def load(
             f"no row in {loaded.entries} entries of {listed}{lines}: choose another file"
         )
     return loaded
+
+
+def _table(path: Path, source: Source) -> Rows:
+    return open_table(path, source.tree, source.names, source.words)
 
 
 def _require_memory(

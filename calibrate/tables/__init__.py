@@ -1,6 +1,6 @@
 """The user's files: ROOT, HDF5, Parquet, CSV and other text, NPZ, read and copied in chunks."""
 
-from calibrate.tables.columns import Chunk, Frame, Jagged, NewColumns, Table
+from calibrate.tables.columns import Chunk, Frame, Jagged, NewColumns, Table, Words
 from calibrate.tables.opening import open_table
 
-__all__ = ["Chunk", "Frame", "Jagged", "NewColumns", "Table", "open_table"]
+__all__ = ["Chunk", "Frame", "Jagged", "NewColumns", "Table", "Words", "open_table"]

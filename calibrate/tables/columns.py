@@ -15,6 +15,8 @@ from calibrate.sample import IntArray
 
 Values = NDArray[Any]
 Advance = Callable[[int], None]
+Words = Mapping[str, float]
+"""Words, and the numbers that they stand for."""
 NUMBERS = "fiub"
 """The kinds of NumPy's types that are numbers."""
 

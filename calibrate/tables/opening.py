@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from calibrate.catalogue.cache import fetch_hint
 from calibrate.errors import DataError
-from calibrate.tables.columns import Table
+from calibrate.tables.columns import Table, Words
 
 HEAD = 8
 
 
-def open_table(path: Path, tree: str | None = None, names: Sequence[str] | None = None) -> Table:
+def open_table(
+    path: Path,
+    tree: str | None = None,
+    names: Sequence[str] | None = None,
+    words: Mapping[str, Words] | None = None,
+) -> Table:
     """Open a ROOT, HDF5, Parquet, NPZ or text file.
 
-    `tree` names the ROOT tree or the HDF5 group; `names` the columns of a text without a header.
+    `tree` names the ROOT tree or the HDF5 group; `names` the columns of a text without a header;
+    `words` the numbers that the words of a column stand for, in text and Parquet files.
     Raises DataError for a missing, empty, damaged or unknown file.
     """
     head = _head(path)
@@ -30,14 +36,14 @@ def open_table(path: Path, tree: str | None = None, names: Sequence[str] | None 
     if head.startswith(b"PAR1"):
         from calibrate.tables.parquet import ParquetTable
 
-        return ParquetTable(path)
+        return ParquetTable(path, words)
     if head.startswith(b"PK\x03\x04"):
         from calibrate.tables.npz import NpzTable
 
         return NpzTable(path)
     from calibrate.tables.text import TextTable
 
-    return TextTable(path, names)
+    return TextTable(path, names, words)
 
 
 def _head(path: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from calibrate.errors import DataError
-from calibrate.tables.arrow import is_number, numbers
+from calibrate.tables.arrow import coded, is_number, is_text, numbers
 from calibrate.tables.columns import (
     Advance,
     Chunk,
     Jagged,
     NewColumns,
     Values,
+    Words,
     counts_of,
     no_numbers,
     refuse_names,
@@ -37,8 +38,8 @@ class ParquetTable:
     kind = KIND
     skipped = 0
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, words: Mapping[str, Words] | None = None) -> None:
+        self.path, self._words = path, words or {}
         with reading(path, KIND):
             self._file = pq.ParquetFile(path, page_checksum_verification=True)
         twice = doubled(self.names)
@@ -118,6 +119,8 @@ class ParquetTable:
     def _flat(self, name: str, array: Any) -> Values:  # noqa: ANN401 - any arrow array
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
+        if name in self._words and is_text(array.type):
+            return coded(self.path, name, array, self._words[name])
         if not is_number(array.type):
             raise no_numbers(self.path, name, array.type)
         return numbers(array)

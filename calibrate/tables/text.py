@@ -18,8 +18,8 @@ from pyarrow import csv
 
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.sample import BoolArray
-from calibrate.tables.arrow import is_number, numbers
-from calibrate.tables.columns import Advance, Chunk, NewColumns, Values, refuse_names
+from calibrate.tables.arrow import coded, is_number, is_text, numbers
+from calibrate.tables.columns import Advance, Chunk, NewColumns, Values, Words, refuse_names
 from calibrate.tables.failures import reading, writing
 from calibrate.tables.lines import Layout, doubled, holds_row, normalised, usual_width
 from calibrate.tables.lines import is_number as reads_as_number
@@ -39,8 +39,13 @@ class TextTable:
     kind = KIND
     entries = None
 
-    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
-        self.path, self.skipped = path, 0
+    def __init__(
+        self,
+        path: Path,
+        names: Sequence[str] | None = None,
+        words: Mapping[str, Words] | None = None,
+    ) -> None:
+        self.path, self.skipped, self._words = path, 0, words or {}
         with reading(path, KIND), self._opened() as file:
             head = file.read(HEAD)
         if b"\0" in head:
@@ -164,6 +169,8 @@ class TextTable:
             return np.full(len(array), np.nan)
         if is_number(kind):
             return numbers(array)
+        if name in self._words and is_text(kind):
+            return coded(self.path, name, array, self._words[name])
         try:  # spellings that only Python knows: +1.5
             return np.asarray([np.nan if v is None else float(v) for v in array.to_pylist()])
         except (TypeError, ValueError) as error:
