@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from calibrate.cli.compose import compose, plan
+from calibrate.cli.compose import compose
 from calibrate.cli.instances import instantiated
+from calibrate.cli.planning import plan
 from calibrate.context import Context
 from calibrate.data.copies import Copies
 from calibrate.data.fair_universe import FairUniverse
