@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Any
 
 import hydra
 from hydra.errors import InstantiationException
 
-from calibrate.errors import CalibrateError, ConfigurationError
+from calibrate.errors import CalibrateError, ConfigurationError, nearest
 
 PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
 OWN_ROOMS = ("calibrate.data.", "calibrate.methods.", "calibrate.evaluators.")
@@ -22,6 +23,7 @@ def instantiated(part: Any, where: str) -> Any:  # noqa: ANN401 - whatever the t
     Raises ConfigurationError if it cannot be built, or what its constructor raises of ours.
     """
     check_targets(part, where)
+    _refuse_unknown(part, where)
     try:
         return hydra.utils.instantiate(part, _convert_="all")
     except InstantiationException as error:
@@ -31,6 +33,21 @@ def instantiated(part: Any, where: str) -> Any:  # noqa: ANN401 - whatever the t
                 raise cause from error
             cause = cause.__cause__
         raise ConfigurationError(f"{where} cannot be built: {error}") from error
+
+
+def _refuse_unknown(part: Mapping[str, Any], where: str) -> None:
+    """Name an option that the target does not have: an experiment may have set it for another."""
+    try:
+        target = hydra.utils.get_object(str(part["_target_"]))
+        known = list(signature(target).parameters)
+    except (ImportError, InstantiationException, TypeError, ValueError):
+        return  # the instantiation says what is wrong
+    for key in part:
+        if not key.startswith("_") and key not in known:
+            raise ConfigurationError(
+                f"{target.__name__} has no option '{key}': {nearest(key, known)}; one that an "
+                f"experiment sets is left out by ~{where}.{key}"
+            )
 
 
 def check_targets(part: Any, where: str) -> None:  # noqa: ANN401 - any node
