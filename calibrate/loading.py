@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 from calibrate.errors import MisfitError, StorageError, nearest
 from calibrate.estimate import Calibration, Fitted, State
+from calibrate.methods.bayesian_network import BayesianNetwork
 from calibrate.methods.column import GivenColumns
 from calibrate.methods.ensemble import Ensemble
 from calibrate.methods.gaussian_ansatz import FittedGaussianAnsatz
@@ -32,6 +33,7 @@ class Stored(Protocol):
 
 
 CLASSES = (
+    BayesianNetwork,
     FittedGaussianAnsatz,
     GivenColumns,
     InvertedResponse,

@@ -16,7 +16,7 @@ import pytest
 import calibrate
 
 PACKAGE = Path(calibrate.__file__).parent
-CORE = ("errors", "checks", "sample", "task", "estimate", "records", "context")
+CORE = ("errors", "checks", "sample", "mixture", "task", "estimate", "records", "context")
 TABLES = {"uproot", "awkward", "pyarrow"}
 """What reads the user's files: heavy, and needed with `data=table` and `apply` alone."""
 ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
@@ -25,7 +25,7 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
         *("data", "nn", "statistics", "prior", "kinematics", "storage", "device", "seeding"),
         *("provenance", "coordinates", "pairing", "expressions", "tables"),
     ),
-    2: ("train", "figures"),
+    2: ("train", "plateau", "figures"),
     3: ("methods", "evaluators"),
     3.5: ("loading", "stored"),
     4: ("study", "apply", "report"),
