@@ -153,9 +153,7 @@ def _upper_ends(cdf: FloatArray, nodes: FloatArray, probability: float) -> Float
     return np.where(beyond, np.inf, left + share * (right - left))
 
 
-def _equal_densities(
-    mixture: GaussianMixture, ends: FloatArray, probability: float
-) -> FloatArray:
+def _equal_densities(mixture: GaussianMixture, ends: FloatArray, probability: float) -> FloatArray:
     """Newton steps on F(b) - F(a) = probability, log p(a) = log p(b) for ends (n, 2); an event
     where they lead elsewhere keeps the ends between nodes."""
     start = ends
@@ -166,13 +164,16 @@ def _equal_densities(
         missing, unequal = probability - held, log_p[:, 1] - log_p[:, 0]
         determinant = p[:, 0] * gradient[:, 1] - p[:, 1] * gradient[:, 0]
         determinant = np.where(determinant == 0, np.inf, determinant)
-        step = np.stack(
-            [
-                -(missing * gradient[:, 1] + unequal * p[:, 1]),
-                -(missing * gradient[:, 0] + unequal * p[:, 0]),
-            ],
-            axis=1,
-        ) / determinant[:, None]
+        step = (
+            np.stack(
+                [
+                    -(missing * gradient[:, 1] + unequal * p[:, 1]),
+                    -(missing * gradient[:, 0] + unequal * p[:, 0]),
+                ],
+                axis=1,
+            )
+            / determinant[:, None]
+        )
         ends = ends + np.clip(step, -longest, longest)
     held, log_p, _ = _at_ends(mixture, ends)
     off = np.abs(held - probability) + np.abs(log_p[:, 1] - log_p[:, 0])

@@ -100,7 +100,7 @@ def minimise_minibatch(
     """
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
     cosine = None if validation else _cosine(optimizer, epochs * math.ceil(events / batch))
-    plateau = Plateau(validation, parameters) if validation else None
+    plateau = Plateau(validation) if validation else None
     rng = context.stream("shuffle")
     history: list[float] = []
     start = time.perf_counter()
@@ -113,8 +113,6 @@ def minimise_minibatch(
                 plateau.after_epoch(optimizer)
                 if plateau.reached:
                     break
-    if plateau:
-        plateau.restore()
     seconds = time.perf_counter() - start
     if plateau is None:
         return Minimisation(np.array(history), seconds)

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from calibrate.checks import (
     choice,
     count,
@@ -31,7 +33,7 @@ from calibrate.methods.bayesian_network import (
 )
 from calibrate.methods.components import supported
 from calibrate.nn.bayesian import HIDDEN_ACTIVATIONS
-from calibrate.sample import Sample
+from calibrate.sample import FloatArray, Sample
 from calibrate.task import RegressionTask
 from calibrate.train import with_restarts
 
@@ -98,6 +100,7 @@ class Bayesian:
         warnings = [
             *self._small(train),
             *([] if done.stopped else [self._unstopped()]),
+            *_overfitted(done.validation),
             *self._unsupported(fitted, held_out),
         ]
         note = (
@@ -136,6 +139,8 @@ class Bayesian:
         ]
 
 
+OVERFITTED = 0.02
+"""Rise of the held-out loss above its minimum [nat per event] that is reported."""
 START = 0.3
 """Initial width of the weights' posteriors, in prior widths."""
 
@@ -152,3 +157,13 @@ def _check(sample: Sample) -> None:
             f"method=bayesian needs weights ≥ 0, {negative} of {len(sample)} are negative: the "
             "likelihood of a density has no maximum then; use method=mse or reweight the events"
         )
+
+
+def _overfitted(losses: FloatArray) -> list[str]:
+    rise = float(losses[-1] - np.min(losses))
+    if rise <= OVERFITTED:
+        return []
+    return [
+        f"the loss of the events held out rose by {rise:.2g} nat per event after its minimum: the "
+        "network overfits; use fewer nodes (method.hidden) or a smaller method.prior_width"
+    ]

@@ -7,6 +7,7 @@ With ⟨·⟩_ω a moment of p(z|x, ω) and E, var over the weights ω (arXiv:20
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -21,7 +22,7 @@ from calibrate.device import resolve, threads_for
 from calibrate.estimate import Domain, Estimate, State
 from calibrate.mixture import GaussianMixture
 from calibrate.nn.bayesian import BayesianSkipMLP, DrawnNetworks
-from calibrate.nn.mixture import MixtureOutputs
+from calibrate.nn.mixture import NARROWEST, MixtureOutputs
 from calibrate.nn.networks import load_weights, weights_of
 from calibrate.plateau import Validation
 from calibrate.records import FitSummary, TrainingCurve
@@ -29,8 +30,8 @@ from calibrate.sample import FloatArray, Sample
 from calibrate.seeding import generator, stream_seed, torch_seeded
 from calibrate.train import Minimisation, minimise_minibatch
 
-BLOCK = 1024
-"""Events predicted at a time: with 50 networks of 300 nodes, 60 MB."""
+BLOCK = 256
+"""Events predicted at a time, few enough for 50 networks to stay in the cache."""
 PATIENT_EPOCHS = 3
 """Epochs without a new minimum that are waited for at least."""
 
@@ -125,9 +126,8 @@ class BayesianNetwork:
         shape = Architecture(tuple(state["hidden"]), state["activation"], int(state["components"]))
         module = shape.module(len(domain.x_columns), width=1.0)
         load_weights(module, state["posteriors"])
-        coordinates = (Coordinates.from_state(state[f"{v}_coordinates"]) for v in "xz")
-        samples, seed = int(state["samples"]), int(state["seed"])
-        return cls(domain, *coordinates, shape, samples, seed, module)
+        x, z = (Coordinates.from_state(state[f"{v}_coordinates"]) for v in "xz")
+        return cls(domain, x, z, shape, int(state["samples"]), int(state["seed"]), module)
 
 
 def _predicted(outputs: Tensor) -> FloatArray:
@@ -140,7 +140,7 @@ def _predicted(outputs: Tensor) -> FloatArray:
     mean = (weights * means).sum(-1)
     spread = widths**2 + (means - mean.unsqueeze(-1)) ** 2
     stochastic = (weights * spread).sum(-1).mean(0)
-    predictive = mean.var(0, correction=0)
+    predictive = ((mean - mean.mean(0)) ** 2).mean(0)
     weight = weights.mean(0)
     centre = (weights * means).mean(0) / weight
     variance = (weights * (widths**2 + (means - centre) ** 2)).mean(0) / weight
@@ -164,7 +164,7 @@ def fit_bayesian_network(
     _start_linear(module, *parts[0])
     done = _minimise(module, parts, train.effective_size, learning, context)
     curve = TrainingCurve("", done.loss, "KL/N − mean log-density")
-    summary = FitSummary(done.seconds, len(done.loss), float(np.min(done.validation)), curve=curve)
+    summary = FitSummary(done.seconds, len(done.loss), float(done.validation[-1]), curve=curve)
     fitted = BayesianNetwork(
         Domain.of(train), x_coordinates, z_coordinates, architecture, samples,
         stream_seed(context, "weights"), module.cpu(), summary,
@@ -175,9 +175,9 @@ def fit_bayesian_network(
 def _start_linear(module: BayesianSkipMLP, x: FloatArray, t: FloatArray, w: FloatArray) -> None:
     """The means of all Gaussians at the least-squares line, moved apart by parts of the
     residuals' standard deviation, which is the width of each."""
-    root = np.sqrt(np.abs(w))
+    root = np.sqrt(w)
     slope = np.linalg.lstsq(x * root[:, None], t * root, rcond=None)[0]
-    width = float(np.sqrt(max(np.mean(w * (t - x @ slope) ** 2), 1e-6)))
+    width = max(float(np.sqrt(np.mean(w * (t - x @ slope) ** 2))), NARROWEST)
     k = len(module.linear.bias) // 3
     weight = np.zeros((3 * k, x.shape[1]))
     weight[k : 2 * k] = slope
@@ -198,27 +198,30 @@ def _minimise(
 ) -> Minimisation:
     device = resolve(context.device)
     module.to(device)
-    (x, t, w), held_out = (
+    trained, held_out = (
         [torch.as_tensor(a, dtype=torch.float32, device=device) for a in part] for part in parts
     )
     noise = generator(stream_seed(context, "noise"), device)
     fixed = stream_seed(context, "validation noise")
 
-    def bound(x: Tensor, t: Tensor, w: Tensor, noise: torch.Generator) -> Tensor:
+    def bound(part: Sequence[Tensor], noise: torch.Generator) -> Tensor:
+        """KL/N minus the mean log-density of x, t, w, with noise drawn from `noise`."""
+        x, t, w = part
         log_density = MixtureOutputs.of(module(x, noise)).log_density(t)
         return module.divergence(learning.prior_width) / effective - (w * log_density).mean()
 
     def loss(rows: Tensor) -> Tensor:
         rows = rows.to(device)
-        return bound(x[rows], t[rows], w[rows], noise)
+        return bound([column[rows] for column in trained], noise)
 
     def held_out_loss() -> float:
-        return float(bound(*held_out, generator(fixed, device)))
+        return float(bound(held_out, generator(fixed, device)))
 
-    patience = max(PATIENT_EPOCHS, learning.epochs(len(x), learning.patience))
-    with threads_for(1):
+    events = len(trained[0])
+    patience = max(PATIENT_EPOCHS, learning.epochs(events, learning.patience))
+    with threads_for(learning.batch * sum(layer.bias.numel() for layer in module.layers)):
         return minimise_minibatch(
-            loss, list(module.parameters()), len(x), learning.batch,
-            learning.epochs(len(x), learning.steps), learning.learning_rate, context,
+            loss, list(module.parameters()), events, learning.batch,
+            learning.epochs(events, learning.steps), learning.learning_rate, context,
             Validation(held_out_loss, patience),
         )  # fmt: skip

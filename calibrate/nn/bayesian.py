@@ -21,6 +21,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -89,35 +91,34 @@ class BayesianSkipMLP(nn.Module):
         super().__init__()
         sizes = (inputs, *hidden, outputs) if hidden else ()
         self.linear = GaussianLinear(inputs, outputs, width)
-        self.deep = nn.ModuleList(
-            GaussianLinear(a, b, width) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.deep = nn.ModuleList(GaussianLinear(a, b, width) for a, b in pairwise(sizes))
         self.activation = HIDDEN_ACTIVATIONS[activation]
-        for layer in (self.linear, *self.deep[-1:]):
+        for layer in (self.linear, *self.layers[-1:]):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Outputs (n, outputs) for x (n, inputs), with noise of its own for every event."""
         y: Tensor = self.linear(x, generator)
-        if not self.deep:
-            return y
-        *hidden, last = self.deep
-        for layer in hidden:
-            x = self.activation(layer(x, generator))
-        deep: Tensor = last(x, generator)
-        return y + deep
+        for i, layer in enumerate(self.layers):
+            x = layer(x if i == 0 else self.activation(x), generator)
+        return y + x if self.layers else y
+
+    @property
+    def layers(self) -> list[GaussianLinear]:
+        """Those of the perceptron."""
+        return [cast(GaussianLinear, layer) for layer in self.deep]
 
     def divergence(self, prior: float) -> Tensor:
         """KL[q, p] of all weights [nat], `prior` being the width of the perceptron's."""
-        return sum((layer.divergence(prior) for layer in self.deep),
-                   self.linear.divergence(LINEAR_PRIOR))  # fmt: skip
+        deep = [layer.divergence(prior) for layer in self.layers]
+        return torch.stack([self.linear.divergence(LINEAR_PRIOR), *deep]).sum()
 
     @torch.no_grad()
     def drawn(self, samples: int, generator: torch.Generator) -> DrawnNetworks:
         """`samples` networks with weights from q."""
-        layers = [layer.drawn(samples, generator) for layer in (self.linear, *self.deep)]
-        return DrawnNetworks(layers[0], tuple(layers[1:]), self.activation)
+        linear, *deep = (layer.drawn(samples, generator) for layer in (self.linear, *self.layers))
+        return DrawnNetworks(linear, tuple(deep), self.activation)
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class DrawnNetworks:
     activation: Activation
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Outputs (S, n, outputs) of all networks for x (n, inputs), one batched product a layer."""
+        """Outputs (S, n, outputs) of all networks for x (n, inputs), a batched product a layer."""
         weight, bias = self.linear
         x = x.expand(len(weight), *x.shape)
         y = torch.baddbmm(bias, x, weight)
