@@ -87,9 +87,8 @@ class Bayesian:
             layer_sizes("method.hidden", self.hidden), self.activation, self.components
         )
         learning = Learning(
-            self.prior_width, START * self.prior_width, self.steps, self.batch,
-            self.learning_rate, self.patience,
-        )  # fmt: skip
+            self.prior_width, self.steps, self.batch, self.learning_rate, self.patience
+        )
         (fitted, done), restarts = with_restarts(
             lambda attempt: fit_bayesian_network(
                 train, held_out, shape, learning, self.samples, attempt
@@ -141,8 +140,6 @@ class Bayesian:
 
 OVERFITTED = 0.02
 """Rise of the held-out loss above its minimum [nat per event] that is reported."""
-START = 0.3
-"""Initial width of the weights' posteriors, in prior widths."""
 
 
 def _check(sample: Sample) -> None:

@@ -55,7 +55,6 @@ class Learning:
     minibatches."""
 
     prior_width: float
-    start_width: float
     steps: int
     batch: int
     learning_rate: float
@@ -152,11 +151,16 @@ def fit_bayesian_network(
     train: Sample, validation: Sample, architecture: Architecture, learning: Learning,
     samples: int, context: Context,
 ) -> tuple[BayesianNetwork, Minimisation]:  # fmt: skip
-    """Minimise KL/N + Σw(-log p(z|x, ω))/Σw, N being the effective number of training events."""
+    """Minimise KL/N + Σw(-log p(z|x, ω))/Σw, N being the effective number of training events.
+
+    The weights' posteriors start at the width 1/√N of a weight that the events determine: those
+    that they do not determine grow fast, since nothing but the KL acts on them, while too wide
+    ones shrink slowly in the noise that they make themselves.
+    """
     x_coordinates = Coordinates.of(train.x, train.w, train.x_columns, logarithms=False)
     z_coordinates = Coordinates.of(train.z, train.w, train.z_columns, logarithms=False)
     with torch_seeded(context, "initialisation"):
-        module = architecture.module(train.x.shape[1], learning.start_width)
+        module = architecture.module(train.x.shape[1], 1 / math.sqrt(train.effective_size))
     parts = []
     for sample in (train, validation):
         x, t = x_coordinates.forward(sample.x), z_coordinates.forward(sample.z)
