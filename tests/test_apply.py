@@ -352,7 +352,7 @@ def test_a_bayesian_network_writes_its_error_budget_mode_and_interval(task, tmp_
     after = read_hdf5(run(fitted, tmp_path / "a.h5")[0])
     added = [values for name, values in after.items() if name.startswith(f"{STEM}_")]
     assert all(np.isnan(values[0]) for values in added if values.dtype.kind == "f")
-    expected = fitted.estimate(sample(columns).x[1:])
+    expected = fitted.estimate(sample({name: v[1:] for name, v in columns.items()}).x)
     total = np.hypot(after[f"{STEM}_sigma_stoch"], after[f"{STEM}_sigma_pred"])[1:]
     np.testing.assert_allclose(total, after[f"{STEM}_sigma"][1:], rtol=1e-9)
     np.testing.assert_allclose(after[f"{STEM}_sigma_pred"][1:], expected.statistical[:, 0],
