@@ -18,6 +18,7 @@ from calibrate.methods.bayesian import Bayesian
 from calibrate.methods.components import supported
 from calibrate.mixture import GaussianMixture
 from calibrate.nn.bayesian import LINEAR_PRIOR, BayesianSkipMLP, GaussianLinear
+from calibrate.nn.mixture import MixtureOutputs
 from calibrate.sample import concatenate
 from calibrate.seeding import generator
 from calibrate.task import RegressionTask
@@ -149,6 +150,19 @@ def test_drawn_networks_are_evaluated_in_one_pass_as_one_by_one():
         for i, (weight, bias) in enumerate(drawn.deep):
             deep = (deep if i == 0 else torch.tanh(deep)) @ weight[s] + bias[s]
         torch.testing.assert_close(outputs, x @ drawn.linear[0][s] + drawn.linear[1][s] + deep)
+
+
+def test_a_component_without_weight_does_no_harm():
+    outputs = torch.tensor([[0.0, -500.0, 1.0, 7.0, 0.5, 0.5]])
+    found = MixtureOutputs.of(outputs.requires_grad_())
+    log_density = found.log_density(torch.tensor([1.2]))
+    log_density.sum().backward()
+    width = float(found.widths[0, 0])
+    expected = Normal(1.0, width).log_prob(torch.tensor([1.2]))
+    torch.testing.assert_close(log_density.detach(), expected)
+    assert outputs.grad is not None
+    assert outputs.grad.isfinite().all()
+    assert found.log_weights.exp().sum().item() == pytest.approx(1.0)
 
 
 # What is reported, and refused

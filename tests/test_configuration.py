@@ -16,8 +16,8 @@ from calibrate.cli.compose import compose, plan
 from calibrate.cli.groups import choices, configuration_folder, describe, options, summary
 from calibrate.cli.run import run, show_configuration
 from calibrate.data.dijet import Dijet
-from calibrate.errors import ConfigurationError
-from calibrate.study import Study, tasks_of
+from calibrate.errors import ConfigurationError, MisfitError
+from calibrate.study import Study, offered_tasks, tasks_of
 
 CONF = configuration_folder()
 TARGETS = [(group, name) for group in ("data", "method", "evaluator") for name in choices(group)]
@@ -140,6 +140,10 @@ TRANSPORTERS = [
 def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str, method: str):
     transported = method in TRANSPORTERS
     kind = "transport" if transported else "regression"
+    if kind not in offered_tasks(constructor("data", data)):
+        with pytest.raises(MisfitError, match=f"data={data} offers .*, but .* need a {kind} task"):
+            plan([*needed(data, kind=kind), *needed(method, "method")])
+        return
     overrides = [*needed(data, kind=kind), *needed(method, "method")]
     planned = plan(overrides)
     assert isinstance(planned.study, Study)

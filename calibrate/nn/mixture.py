@@ -15,6 +15,8 @@ from torch.nn.functional import log_softmax, softplus
 
 NARROWEST = 1e-4
 """Smallest width, in standard deviations of the target: the density stays finite."""
+LEAST_LOG_WEIGHT = -20.0
+"""A component that is not used keeps a mean and a width."""
 
 
 class MixtureOutputs(NamedTuple):
@@ -28,7 +30,9 @@ class MixtureOutputs(NamedTuple):
     def of(cls, outputs: Tensor) -> MixtureOutputs:
         """From outputs (…, 3k)."""
         logits, means, widths = outputs.chunk(3, dim=-1)
-        return cls(log_softmax(logits, -1), means, softplus(widths) + NARROWEST)
+        return cls(
+            log_softmax(logits, -1).clamp(min=LEAST_LOG_WEIGHT), means, softplus(widths) + NARROWEST
+        )
 
     def log_density(self, t: Tensor) -> Tensor:
         """log Σ_i α_i N(t; μ_i, σ_i²) (…,) at t (…,)."""
