@@ -205,3 +205,8 @@ def test_several_truths_and_negative_weights_are_refused(task, planar_task):
     w = np.where(np.arange(len(task.train)) < 3, -1.0, 1.0)
     with pytest.raises(DataError, match="needs weights ≥ 0, 3 of 3000 are negative"):
         LINEAR.fit(replace(task, train=task.train.with_weights(w)), Context())
+
+
+def test_a_validation_share_of_too_few_events_is_refused(task):
+    with pytest.raises(ConfigurationError, match=r"validation=0.001 holds out 3 of 3000 events"):
+        replace(LINEAR, validation=0.001).fit(task, Context())

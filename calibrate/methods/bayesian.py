@@ -37,6 +37,10 @@ from calibrate.sample import FloatArray, Sample
 from calibrate.task import RegressionTask
 from calibrate.train import with_restarts
 
+FEWEST_HELD_OUT = 10
+OVERFITTED = 0.02
+"""Rise of the held-out loss above its minimum [nat per event] that is reported."""
+
 
 @dataclass(frozen=True)
 class Bayesian:
@@ -77,11 +81,12 @@ class Bayesian:
     def fit(self, task: RegressionTask, context: Context) -> BayesianNetwork:
         """Fit the training sample.
 
-        Raises ConfigurationError for several truth columns, DataError for negative weights
-        (a likelihood has no maximum with them), FitError if every attempt diverges.
+        Raises ConfigurationError for several truth columns and for a validation share of fewer
+        than ten events, DataError for negative weights (a likelihood has no maximum with them),
+        FitError if every attempt diverges.
         """
         sample = task.train.take(task.train.w != 0)
-        _check(sample)
+        _check(sample, self.validation)
         train, held_out = sample.split(1 - self.validation, context.stream("validation"))
         shape = Architecture(
             layer_sizes("method.hidden", self.hidden), self.activation, self.components
@@ -125,8 +130,8 @@ class Bayesian:
         )
 
     def _unsupported(self, fitted: BayesianNetwork, held_out: Sample) -> list[str]:
-        mixture = fitted.estimate(held_out.x).mixture
-        if mixture is None or self.components == 1:
+        mixture = fitted.estimate(held_out.x).mixture if self.components > 1 else None
+        if mixture is None:
             return []
         found = supported(mixture, held_out.z[:, 0], held_out.w)
         if found.components == self.components:
@@ -138,11 +143,7 @@ class Bayesian:
         ]
 
 
-OVERFITTED = 0.02
-"""Rise of the held-out loss above its minimum [nat per event] that is reported."""
-
-
-def _check(sample: Sample) -> None:
+def _check(sample: Sample, validation: float) -> None:
     if sample.z.shape[1] != 1:
         raise ConfigurationError(
             f"method=bayesian needs one truth column, got {[c.name for c in sample.z_columns]}: "
@@ -153,6 +154,12 @@ def _check(sample: Sample) -> None:
         raise DataError(
             f"method=bayesian needs weights ≥ 0, {negative} of {len(sample)} are negative: the "
             "likelihood of a density has no maximum then; use method=mse or reweight the events"
+        )
+    held_out = round(validation * sample.groups.number)
+    if held_out < FEWEST_HELD_OUT:
+        raise ConfigurationError(
+            f"method.validation={validation:g} holds out {held_out} of {sample.groups.number} "
+            f"events: at least {FEWEST_HELD_OUT} are needed, raise it"
         )
 
 
