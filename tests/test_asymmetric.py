@@ -9,6 +9,9 @@ from scipy.integrate import trapezoid
 from calibrate.context import Context
 from calibrate.data.asymmetric import Asymmetric
 from calibrate.errors import ConfigurationError
+from calibrate.evaluators.closure import Closure
+from calibrate.methods.none import Uncalibrated
+from calibrate.records import ClosureCurve
 from calibrate.sample import Sample
 from calibrate.statistics import weighted_quantile
 from calibrate.task import RegressionTask
@@ -90,6 +93,17 @@ def test_the_falling_spectrum_falls_as_asked(task):
     assert z.mean() == pytest.approx(expected, abs=4 * z.std() / np.sqrt(z.size))
     steady = Asymmetric(n=2000, falling=1.0).regression(Context()).tests["falling"]
     assert np.log(steady.z).mean() == pytest.approx(np.log(np.sqrt(4e5)), abs=0.01)
+
+
+def test_closure_compares_the_response_with_the_closed_form(task):
+    """Relative, since a transverse momentum is positive by nature."""
+    fits = {"none": Uncalibrated().fit(task, Context())}
+    findings = Closure(replicas=2)(fits, task, lambda other: fits["none"], Context())
+    (curve,) = (r for r in findings.records if isinstance(r, ClosureCurve) and r.test == "falling")
+    expected = DATA.response.moment(1) - 1
+    np.testing.assert_allclose(curve.exact_bias, expected)
+    np.testing.assert_allclose(curve.mean - 1, expected, atol=0.006)
+    np.testing.assert_allclose(curve.exact_resolution, curve.std, rtol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ class View:
             calibration_error=self._shared(index, bins),
             sigma=sigma,
             sigma_error=sigma_error,
-            exact_bias=unknown if exact is None else exact.bias(z_mean),
+            exact_bias=unknown if exact is None else exact.bias(z_mean) / self._unit_of_u(z_mean),
             exact_resolution=unknown
             if exact is None
             else self._exact_resolution(exact, index, bins),
@@ -176,7 +176,7 @@ class View:
         """Root mean square of the quoted Σ per bin (over z if relative), and its error."""
         if self.residual.sigma is None:
             return np.full(bins, np.nan), np.full(bins, np.nan)
-        scale = self.residual.z if self.residual.column.positive else 1.0
+        scale = self._unit_of_u(self.residual.z)
         square, w = (self.residual.sigma / scale) ** 2, self.sample.w
         mean = binned_mean(square, w, index, bins)
         variance = np.maximum(binned_mean(square**2, w, index, bins) - mean**2, 0.0)
@@ -189,15 +189,19 @@ class View:
         r = self.residual
         if r.statistical is None:
             return np.full(bins, np.nan)
-        scale = r.z if r.column.positive else 1.0
-        return binned_mean(r.statistical / scale, self.sample.w, index, bins)
+        return binned_mean(r.statistical / self._unit_of_u(r.z), self.sample.w, index, bins)
 
     def _exact_resolution(self, form: ClosedForm, index: IntArray, bins: int) -> FloatArray:
-        """Σ(z) of the closed form, with the spread of its bias inside the bin added."""
+        """Σ(z) of the closed form (over z if relative), with the spread of its bias inside the bin
+        added."""
         z, w = self.residual.z, self.sample.w
-        bias, noise = form.bias(z), form.resolution(z)
+        bias, noise = (values / self._unit_of_u(z) for values in (form.bias(z), form.resolution(z)))
         mean = binned_mean(bias, w, index, bins)
         return np.sqrt(binned_mean(noise**2 + bias**2, w, index, bins) - mean**2)
+
+    def _unit_of_u(self, z: FloatArray) -> FloatArray:
+        """What a difference is divided by to be one of u: z if relative."""
+        return z if self.residual.column.positive else np.ones_like(z)
 
     def _differences(self) -> Scalars:
         """Bias slope, pulls and coverage: functions of means, with errors from replicas."""
