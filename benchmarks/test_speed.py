@@ -57,6 +57,23 @@ def test_fit_of_the_dijets(benchmark, dijet, dijet_task, name):
     benchmark.pedantic(method.fit, (dijet_task, Context()), rounds=2)
 
 
+@pytest.mark.parametrize("components", [1, 3])
+def test_bayesian_fit_of_100_000_events_to_its_plateau(benchmark, components):
+    options = ("data=asymmetric", "data.n=100000", f"method.components={components}")
+    study = plan(["method=bayesian", *options]).study
+    task = study.data.regression(Context())
+    benchmark.pedantic(study.methods["bayesian"].fit, (task, Context()), rounds=1)
+
+
+def test_50_weight_samples_for_a_million_events(benchmark):
+    """Three Gaussians: mean, σ_stoch, σ_pred and the mixture; at most 2 GB."""
+    options = ("data=asymmetric", "data.n=2000", "method.components=3", "method.steps=20")
+    study = plan(["method=bayesian", *options]).study
+    fitted = study.methods["bayesian"].fit(study.data.regression(Context()), Context())
+    x = np.random.default_rng(0).uniform(350.0, 1050.0, (1_000_000, 1))
+    benchmark.pedantic(fitted.estimate, (x,), rounds=1)
+
+
 def test_closure_of_the_dijets(benchmark, dijet, dijet_task):
     """Two test samples of 80 000 and 4000 events, 100 replicas of the bootstrap."""
     fits = {"none": dijet.study.methods["none"].fit(dijet_task, Context())}

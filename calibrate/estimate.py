@@ -11,6 +11,7 @@ import numpy as np
 
 from calibrate.context import Context
 from calibrate.errors import DataError
+from calibrate.mixture import GaussianMixture
 from calibrate.records import Findings, FitSummary
 from calibrate.sample import BoolArray, Column, FloatArray, Sample
 from calibrate.task import RegressionTask, TransportTask
@@ -26,13 +27,21 @@ class Estimate:
     and `inside` (n,): whether x lies in the range the calibration was derived in.
 
     `statistical` (n, d_z) is the error that ẑ(x) has since its training sample is finite, the
-    same for all events of one x: what bootstrap refits scatter by; None where it is not known.
+    same for all events of one x: what bootstrap refits scatter by, or σ_pred, the spread of a
+    Bayesian network's predictions; None where it is not known.
+
+    `stochastic` (n, d_z) is σ_stoch, what x leaves open about z with any number of training
+    events, where a method tells it from σ_pred; the covariance is then σ_stoch² + σ_pred².
+    `mixture` is the predictive density p(z|x) of one truth, with mean ẑ and that variance: its
+    density, distribution function, mode and intervals.
     """
 
     z: FloatArray
     covariance: FloatArray | None
     inside: BoolArray
     statistical: FloatArray | None = None
+    stochastic: FloatArray | None = None
+    mixture: GaussianMixture | None = None
 
     @property
     def sigma(self) -> FloatArray | None:

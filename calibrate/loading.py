@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 from calibrate.errors import MisfitError, StorageError, nearest
 from calibrate.estimate import Calibration, Fitted, State
+from calibrate.methods.bayesian_network import BayesianNetwork
 from calibrate.methods.column import GivenColumns
 from calibrate.methods.ensemble import Ensemble
 from calibrate.methods.feature_map import FeatureMap
@@ -34,6 +35,7 @@ class Stored(Protocol):
 
 
 CLASSES = (
+    BayesianNetwork,
     FeatureMap,
     FittedGaussianAnsatz,
     GeneralisedInversion,

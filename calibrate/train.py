@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from calibrate.context import Context
 from calibrate.errors import FitError
+from calibrate.plateau import Plateau, Validation
 from calibrate.sample import FloatArray
 
 Result = TypeVar("Result")
@@ -35,10 +36,13 @@ class DivergedError(FitError):
 
 @dataclass(frozen=True)
 class Minimisation:
-    """The loss at every evaluation (steps,), and the wall time [s]."""
+    """The loss at every evaluation (steps,), and the wall time [s]; of a fit with a validation
+    part also its loss after every epoch, and whether the fit stopped before its last one."""
 
     loss: FloatArray
     seconds: float
+    validation: FloatArray = field(default_factory=lambda: np.empty(0))
+    stopped: bool = False
 
 
 def minimise_full_batch(
@@ -85,32 +89,59 @@ def minimise_minibatch(
     epochs: int,
     learning_rate: float,
     context: Context,
+    validation: Validation | None = None,
 ) -> Minimisation:
-    """Adam over shuffled minibatches, the learning rate falling to zero as a half cosine.
+    """Adam over shuffled minibatches, for `epochs`, the learning rate falling to zero as a half
+    cosine; with a `validation` part it falls and the fit ends as `Plateau` says, at the latest
+    after `epochs`.
 
     `loss` takes the indices (≤ batch,) of a minibatch; every event is used once an epoch. The
     recorded loss is the mean over each epoch. Raises DivergedError if it is not finite.
     """
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-    batches = math.ceil(events / batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
+    cosine = None if validation else _cosine(optimizer, epochs * math.ceil(events / batch))
+    plateau = Plateau(validation) if validation else None
     rng = context.stream("shuffle")
     history: list[float] = []
     start = time.perf_counter()
     with context.progress.track(_description(context), epochs) as advance:
         for _ in range(epochs):
             order = torch.from_numpy(rng.permutation(events))
-            total = 0.0
-            for rows in torch.split(order, batch):
-                optimizer.zero_grad()
-                value = loss(rows)
-                value.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-                total += _finite(value) * len(rows)
-            history.append(total / events)
+            history.append(_epoch(loss, torch.split(order, batch), optimizer, cosine))
             advance(1)
-    return Minimisation(np.array(history), time.perf_counter() - start)
+            if plateau:
+                plateau.after_epoch(optimizer)
+                if plateau.reached:
+                    break
+    seconds = time.perf_counter() - start
+    if plateau is None:
+        return Minimisation(np.array(history), seconds)
+    return Minimisation(np.array(history), seconds, plateau.losses, plateau.reached)
+
+
+def _epoch(
+    loss: Callable[[Tensor], Tensor],
+    batches: Sequence[Tensor],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+) -> float:
+    """One step for each minibatch; the mean loss over their events."""
+    total = 0.0
+    for rows in batches:
+        optimizer.zero_grad()
+        value = loss(rows)
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+        total += _finite(value) * len(rows)
+    return total / sum(len(rows) for rows in batches)
+
+
+def _cosine(
+    optimizer: torch.optim.Optimizer, steps: int
+) -> torch.optim.lr_scheduler.CosineAnnealingLR:
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
 
 def with_restarts(

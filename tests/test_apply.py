@@ -22,6 +22,7 @@ from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError, StorageError
 from calibrate.estimate import Calibration
 from calibrate.loading import load
+from calibrate.methods.bayesian import Bayesian
 from calibrate.methods.ensemble import Ensemble, bootstrap_ensemble
 from calibrate.methods.gaussian_ansatz import GaussianAnsatz
 from calibrate.methods.mse import MSE
@@ -341,6 +342,23 @@ def test_an_ensemble_is_stored_and_applied_with_its_variations(ensemble, tmp_pat
     after = read_hdf5(run(loaded, tmp_path / "a.h5")[0])
     spread = 0.5 * (after[f"{STEM}_up"] - after[f"{STEM}_down"])
     np.testing.assert_allclose(spread, expected.statistical[:, 0], rtol=1e-10)
+
+
+def test_a_bayesian_network_writes_its_error_budget_mode_and_interval(task, tmp_path: Path):
+    fitted = Bayesian(components=2, hidden=(), steps=20, samples=5).fit(task, Context())
+    columns = events(seed=2)
+    columns["jet_pt"][0] = np.nan
+    write_hdf5(tmp_path / "a.h5", columns)
+    after = read_hdf5(run(fitted, tmp_path / "a.h5")[0])
+    added = [values for name, values in after.items() if name.startswith(f"{STEM}_")]
+    assert all(np.isnan(values[0]) for values in added if values.dtype.kind == "f")
+    expected = fitted.estimate(sample({name: v[1:] for name, v in columns.items()}).x)
+    total = np.hypot(after[f"{STEM}_sigma_stoch"], after[f"{STEM}_sigma_pred"])[1:]
+    np.testing.assert_allclose(total, after[f"{STEM}_sigma"][1:], rtol=1e-9)
+    np.testing.assert_allclose(after[f"{STEM}_sigma_pred"][1:], expected.statistical[:, 0],
+                               rtol=1e-3)  # fmt: skip
+    low, mode, high = (after[f"{STEM}_{name}"][1:] for name in ("low", "mode", "high"))
+    assert np.all((low < mode) & (mode < high))
 
 
 # Refusals

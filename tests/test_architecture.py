@@ -16,7 +16,7 @@ import pytest
 import calibrate
 
 PACKAGE = Path(calibrate.__file__).parent
-CORE = ("errors", "checks", "sample", "task", "estimate", "records", "context")
+CORE = ("errors", "checks", "sample", "mixture", "task", "estimate", "records", "context")
 TABLES = {"uproot", "awkward", "pyarrow"}
 """What reads the user's files: heavy, and needed with `data=table` and `apply` alone."""
 ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
@@ -26,7 +26,7 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
         *("provenance", "coordinates", "pairing", "expressions", "tables", "catalogue"),
         "memory",
     ),
-    2: ("train", "figures", "contents"),
+    2: ("train", "plateau", "figures", "contents"),
     3: ("methods", "evaluators"),
     3.5: ("loading", "stored"),
     4: ("study", "apply", "report", "sweep"),

@@ -262,8 +262,8 @@ def small(name: str, few_dijets: Path) -> list[str]:
     composed = compose([f"experiment={name}"])
     chosen = composed.hydra.runtime.choices
     events = 4000 if chosen["method"] == "response_transport" else 200
-    gaussian = chosen["data"] == "gaussian"
-    overrides = [f"data.n={events}" if gaussian else f"data.path={few_dijets}"]
+    toy = chosen["data"] in ("gaussian", "asymmetric")
+    overrides = [f"data.n={events}" if toy else f"data.path={few_dijets}"]
     for key, value in {"steps": 1, "epochs": 1}.items():
         if key in composed.method:
             overrides.append(f"method.{key}={value}")

@@ -12,6 +12,7 @@ import torch
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.loading import load
+from calibrate.methods.bayesian import Bayesian
 from calibrate.methods.gaussian_ansatz import GaussianAnsatz
 from calibrate.methods.mse import MSE
 from calibrate.methods.none import Uncalibrated
@@ -28,11 +29,13 @@ METHODS = {
     "gaussian_ansatz": GaussianAnsatz(**SMALL, hidden_d=(4,)),
     "numerical_inversion": NumericalInversion(bins=8),
     "generalised_inversion": NumericalInversion(shape="network", hidden=(4,), steps=60),
+    "bayesian": Bayesian(hidden=(8, 8), steps=30, batch=300, samples=5),
+    "bayesian_mixture": Bayesian(components=3, hidden=(), steps=30, batch=300, samples=5),
     "gaussian_ansatz_without_d": GaussianAnsatz(**SMALL, hidden_d=None, precision="double"),
 }
 ONE_DIMENSIONAL = ("numerical_inversion",)
 """Methods for one feature and one truth column."""
-ONE_TRUTH = ("generalised_inversion",)
+ONE_TRUTH = ("generalised_inversion", "bayesian", "bayesian_mixture")
 """Methods for one truth column and any number of features."""
 TASKS = ("gaussian_task", "relative_task", "planar_task")
 
@@ -89,6 +92,8 @@ def test_a_stored_calibration_is_the_same(method, task, tmp_path: Path):
     np.testing.assert_array_equal(one.inside, other.inside)
     if one.covariance is not None:
         np.testing.assert_array_equal(one.covariance, other.covariance)
+    if one.mixture is not None:
+        np.testing.assert_array_equal(one.mixture.interval(), other.mixture.interval())
 
 
 def test_a_factor_of_all_weights_changes_nothing(method, task):
@@ -142,6 +147,10 @@ def test_a_fit_leaves_torch_as_it_was(gaussian_task):
         (lambda: MSE(hidden=[50, 0]), "method.hidden takes a list"),
         (lambda: MSE(activation="rellu"), "did you mean relu"),
         (lambda: MSE(learning_rate=-1), "method.learning_rate must be positive"),
+        (lambda: Bayesian(components=0), "method.components must be a positive integer, got 0"),
+        (lambda: Bayesian(prior_width=0.0), "method.prior_width must be positive"),
+        (lambda: Bayesian(samples=1), "method.samples must be at least 2"),
+        (lambda: Bayesian(validation=1.0), "method.validation must be < 1"),
         (lambda: GaussianAnsatz(pairs=0), "method.pairs must be a positive integer"),
         (lambda: GaussianAnsatz(spectrum="flaat"), "did you mean flat"),
         (lambda: GaussianAnsatz(hidden_b="32"), "method.hidden_b takes a list"),

@@ -6,6 +6,7 @@ import torch
 
 from calibrate.context import Context
 from calibrate.errors import FitError
+from calibrate.plateau import Validation
 from calibrate.seeding import torch_seeded
 from calibrate.train import DivergedError, minimise_full_batch, minimise_minibatch, with_restarts
 
@@ -91,3 +92,31 @@ def test_torch_seeding_is_local():
     with torch_seeded(Context(seed=1), "initialisation"):
         assert torch.equal(torch.rand(3), first)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_early_stopping_says_that_it_stopped():
+    """The validation loss has its minimum at p = 1, the training loss at p = 2."""
+    p, seen = torch.zeros(1, requires_grad=True), []
+
+    def held_out() -> float:
+        seen.append(float((p.detach() - 1.0) ** 2))
+        return seen[-1]
+
+    done = minimise_minibatch(
+        lambda rows: ((p - 2.0) ** 2).sum(), [p], 10, 10, 500, 0.05, Context(),
+        Validation(held_out, patience=3),
+    )  # fmt: skip
+    assert done.stopped
+    after_minimum = len(seen) - 1 - int(np.argmin(seen))
+    assert after_minimum == 4 * 3
+    assert done.validation.tolist() == seen
+
+
+def test_early_stopping_that_does_not_trigger_is_told():
+    p = torch.zeros(1, requires_grad=True)
+    done = minimise_minibatch(
+        lambda rows: ((p - 2.0) ** 2).sum(), [p], 10, 10, 5, 0.05, Context(),
+        Validation(lambda: float((p.detach() - 2.0) ** 2), patience=3),
+    )  # fmt: skip
+    assert not done.stopped
+    assert len(done.validation) == 5

@@ -64,20 +64,16 @@ class Estimates:
         self.rows += len(x)
         self.unusable += int(np.count_nonzero(~usable))
         self.outside += int(np.count_nonzero(usable & ~estimate.inside))
-        self.file.write(self.layout.rows(estimate).tobytes())
+        self.file.write(self.layout.rows(estimate, usable).tobytes())
 
     def _estimated(self, x: FloatArray, usable: BoolArray) -> Estimate:
-        """NaN on rows that cannot be used."""
+        """Rows that cannot be used are estimated in the middle of the range, as outside of it."""
         low, high = self.calibration.domain.x_range
         middle = np.where(np.isfinite(low + high), 0.5 * (low + high), 1.0)
         filled = np.where(usable[:, None], x, middle)
         used = np.clip(filled, low, high) if self.clamp else filled
         found = self.calibration.estimate(used)
         inside = self.calibration.domain.inside(filled) if self.clamp else found.inside
-        bad = ~usable
-        for array in (found.z, found.covariance, found.statistical):
-            if array is not None and bad.any():
-                array[bad] = np.nan
         return replace(found, inside=inside & usable)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration, Estimate
-from calibrate.sample import FloatArray
+from calibrate.sample import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ class Layout:
         """One row of all columns."""
         return np.dtype(list(self.fields))
 
-    def rows(self, estimate: Estimate) -> NDArray[Any]:
-        """An estimate as rows."""
+    def rows(self, estimate: Estimate, usable: BoolArray) -> NDArray[Any]:
+        """An estimate as rows, with NaN in those that are not usable (n,)."""
         values = np.empty(len(estimate.z), self.type)
         columns = [*_values(estimate), estimate.inside]
         for (name, _), column in zip(self.fields, columns, strict=True):
             values[name] = column
+            if values[name].dtype.kind == "f":
+                values[name][~usable] = np.nan
         return values
 
     def reader(self, file: IO[bytes]) -> Callable[[int, int], dict[str, NDArray[Any]]]:
@@ -69,13 +71,19 @@ class Layout:
 
 
 def _names(stems: Sequence[str], example: Estimate) -> list[str]:
-    """`_calibrated`, `_sigma`, the covariances, and the variations `_up` and `_down`."""
+    """`_calibrated`, `_sigma`, the covariances, the variations `_up` and `_down`; `_sigma_stoch`
+    and `_sigma_pred` where they are told apart, and `_mode`, `_low` and `_high` (the 68 %
+    interval) where the density is known."""
     names = [f"{stem}_calibrated" for stem in stems]
     if example.covariance is not None:
         names += [f"{stem}_sigma" for stem in stems]
         names += [f"{a}_{b}_covariance" for i, a in enumerate(stems) for b in stems[i + 1 :]]
     if example.statistical is not None:
         names += [f"{stem}_{side}" for side in ("up", "down") for stem in stems]
+    if example.stochastic is not None and example.statistical is not None:
+        names += [f"{stem}_sigma_{part}" for part in ("stoch", "pred") for stem in stems]
+    if example.mixture is not None:
+        names += [f"{stems[0]}_{end}" for end in ("mode", "low", "high")]
     return names
 
 
@@ -89,4 +97,8 @@ def _values(estimate: Estimate) -> list[FloatArray]:
     if estimate.statistical is not None:
         values += [*(estimate.z + estimate.statistical).T]
         values += [*(estimate.z - estimate.statistical).T]
+    if estimate.stochastic is not None and estimate.statistical is not None:
+        values += [*estimate.stochastic.T, *estimate.statistical.T]
+    if estimate.mixture is not None:
+        values += [estimate.mixture.mode(), *estimate.mixture.interval().T]
     return values

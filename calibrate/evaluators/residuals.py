@@ -40,6 +40,11 @@ class Residual:
         return np.argsort(self.u)
 
     @property
+    def reference(self) -> float:
+        """u of an estimate without error."""
+        return 1.0 if self.column.positive else 0.0
+
+    @property
     def unit(self) -> str:
         """The unit of u."""
         return "" if self.column.positive else self.column.unit

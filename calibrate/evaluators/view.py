@@ -128,7 +128,7 @@ class View:
             calibration_error=self._shared(index, bins),
             sigma=sigma,
             sigma_error=sigma_error,
-            exact_bias=unknown if exact is None else exact.bias(z_mean),
+            exact_bias=unknown if exact is None else exact.bias(z_mean) / self._unit_of_u(z_mean),
             exact_resolution=unknown
             if exact is None
             else self._exact_resolution(exact, index, bins),
@@ -138,7 +138,7 @@ class View:
         """The metrics of this test sample; those without a value are left out."""
         r = self.residual
         found = _locations(r, self.whole) | self._differences() | _bias_metrics(r, curve)
-        if self.closed_form and not r.column.positive:
+        if self.closed_form:
             found |= self._exact(self.closed_form)
         return {name: q for name, q in found.items() if np.isfinite(q.value)}
 
@@ -178,7 +178,7 @@ class View:
         """Root mean square of the quoted Σ per bin (over z if relative), and its error."""
         if self.residual.sigma is None:
             return np.full(bins, np.nan), np.full(bins, np.nan)
-        scale = self.residual.z if self.residual.column.positive else 1.0
+        scale = self._unit_of_u(self.residual.z)
         square, w = (self.residual.sigma / scale) ** 2, self.sample.w
         mean = binned_mean(square, w, index, bins)
         variance = np.maximum(binned_mean(square**2, w, index, bins) - mean**2, 0.0)
@@ -191,28 +191,33 @@ class View:
         r = self.residual
         if r.statistical is None:
             return np.full(bins, np.nan)
-        scale = r.z if r.column.positive else 1.0
-        return binned_mean(r.statistical / scale, self.sample.w, index, bins)
+        return binned_mean(r.statistical / self._unit_of_u(r.z), self.sample.w, index, bins)
 
     def _exact_resolution(self, form: ClosedForm, index: IntArray, bins: int) -> FloatArray:
-        """Σ(z) of the closed form, with the spread of its bias inside the bin added."""
+        """Σ(z) of the closed form (over z if relative), with the spread of its bias inside the bin
+        added."""
         z, w = self.residual.z, self.sample.w
-        bias, noise = form.bias(z), form.resolution(z)
+        bias, noise = (values / self._unit_of_u(z) for values in (form.bias(z), form.resolution(z)))
         mean = binned_mean(bias, w, index, bins)
         return np.sqrt(binned_mean(noise**2 + bias**2, w, index, bins) - mean**2)
 
     def _exact(self, form: ClosedForm) -> Scalars:
-        """What the closed form expects on these events: mean, slope of the bias, spread of u."""
+        """What the closed form expects on these events: mean and spread of u, slope of the bias."""
         r, w = self.residual, self.sample.w / np.sum(self.sample.w)
         bias, noise = form.bias(r.z), form.resolution(r.z)
-        mean, centred = w @ bias, r.z - w @ r.z
-        spread = np.sqrt(w @ (noise**2 + (bias - mean) ** 2))
+        u, width = (values / self._unit_of_u(r.z) for values in (bias, noise))
+        mean, centred = w @ u, r.z - w @ r.z
+        spread = np.sqrt(w @ (width**2 + (u - mean) ** 2))
         slope = (w @ (bias * centred)) / (w @ centred**2)
         return {
-            f"closure/{r.label}/exact_mean": Quantity(float(mean), None, r.unit),
+            f"closure/{r.label}/exact_mean": Quantity(float(r.reference + mean), None, r.unit),
             f"closure/{r.label}/exact_bias_slope": Quantity(float(slope)),
             f"resolution/{r.label}/exact_std": Quantity(float(spread), None, r.unit),
         }
+
+    def _unit_of_u(self, z: FloatArray) -> FloatArray:
+        """What a difference is divided by to be one of u: z if relative."""
+        return z if self.residual.column.positive else np.ones_like(z)
 
     def _differences(self) -> Scalars:
         """Bias slope, pulls and coverage: functions of means, with errors from replicas."""

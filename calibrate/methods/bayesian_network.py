@@ -1,0 +1,231 @@
+"""A regression by networks with Gaussian weight posteriors: its fit, and what it predicts.
+
+With ⟨·⟩_ω a moment of p(z|x, ω) and E, var over the weights ω (arXiv:2003.11099, Eq. 4-7):
+ẑ = E⟨z⟩_ω, σ_stoch² = E[⟨z²⟩_ω - ⟨z⟩_ω²], σ_pred² = var⟨z⟩_ω, σ_tot² = σ_stoch² + σ_pred².
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibrate.context import Context
+from calibrate.coordinates import Coordinates
+from calibrate.device import resolve, threads_for
+from calibrate.estimate import Domain, Estimate, State
+from calibrate.mixture import GaussianMixture
+from calibrate.nn.bayesian import BayesianSkipMLP, DrawnNetworks
+from calibrate.nn.mixture import NARROWEST, MixtureOutputs
+from calibrate.nn.networks import load_weights, weights_of
+from calibrate.plateau import Validation
+from calibrate.records import FitSummary, TrainingCurve
+from calibrate.sample import FloatArray, Sample
+from calibrate.seeding import generator, stream_seed, torch_seeded
+from calibrate.train import Minimisation, minimise_minibatch
+
+BLOCK = 256
+"""Events predicted at a time, few enough for 50 networks to stay in the cache."""
+PATIENT_EPOCHS = 3
+"""Epochs without a new minimum that are waited for at least."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Hidden layers, their activation, and the number of Gaussians."""
+
+    hidden: tuple[int, ...]
+    activation: str
+    components: int
+
+    def module(self, d_x: int, width: float) -> BayesianSkipMLP:
+        """A network of d_x features whose weights' posteriors start with this width."""
+        return BayesianSkipMLP(d_x, 3 * self.components, self.hidden, self.activation, width)
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Prior width, settings of Adam and of early stopping; `steps` and `patience` count
+    minibatches."""
+
+    prior_width: float
+    steps: int
+    batch: int
+    learning_rate: float
+    patience: int
+
+    def epochs(self, events: int, minibatches: int) -> int:
+        """Passes over the events that take a number of minibatches."""
+        return math.ceil(minibatches / math.ceil(events / self.batch))
+
+
+@dataclass(frozen=True)
+class BayesianNetwork:
+    """Networks between standardised features and target. `samples` networks are drawn once from
+    the weight posteriors by `seed`, and evaluated in single precision.
+    """
+
+    domain: Domain
+    x_coordinates: Coordinates
+    z_coordinates: Coordinates
+    architecture: Architecture
+    samples: int
+    seed: int
+    module: BayesianSkipMLP
+    summary: FitSummary = field(default_factory=FitSummary)
+    kind: ClassVar[str] = "bayesian"
+    closed_form: ClassVar[str] = "posterior_mean"
+
+    @torch.no_grad()
+    def estimate(self, x: FloatArray) -> Estimate:
+        """ẑ, σ_stoch, σ_pred (`statistical`), σ_tot² (`covariance`), and the mixture of Gaussians
+        of the averaged parameters, which has mean ẑ and variance σ_tot², for x (n, d_x)."""
+        x = self.domain.checked(x)
+        t = torch.from_numpy(self.x_coordinates.forward(x).astype(np.float32))
+        with threads_for(BLOCK * self.samples * sum(self.architecture.hidden)):
+            blocks = [_predicted(self._networks(block)) for block in torch.split(t, BLOCK)]
+        found = np.concatenate([np.empty((0, 2 + 3 * self.architecture.components)), *blocks])
+        scale, shift = self.z_coordinates.scale[0], self.z_coordinates.shift[0]
+        stochastic, predictive = (np.sqrt(column)[:, None] * scale for column in found.T[:2])
+        weights, means, variances = np.split(found[:, 2:], 3, axis=1)
+        mixture = GaussianMixture(weights, means * scale + shift, np.sqrt(variances) * scale)
+        return Estimate(
+            mixture.mean[:, None], (stochastic**2 + predictive**2)[:, :, None],
+            self.domain.inside(x), predictive, stochastic, mixture,
+        )  # fmt: skip
+
+    @cached_property
+    def _networks(self) -> DrawnNetworks:
+        return self.module.drawn(self.samples, generator(self.seed))
+
+    def state(self) -> State:
+        """Everything but the summary of the fit."""
+        return {
+            "domain": self.domain.state(),
+            "x_coordinates": self.x_coordinates.state(),
+            "z_coordinates": self.z_coordinates.state(),
+            "hidden": list(self.architecture.hidden),
+            "activation": self.architecture.activation,
+            "components": self.architecture.components,
+            "samples": self.samples,
+            "seed": str(self.seed),
+            "posteriors": weights_of(self.module),
+        }
+
+    @classmethod
+    def from_state(cls, state: State) -> BayesianNetwork:
+        """Rebuild from `state`."""
+        domain = Domain.from_state(state["domain"])
+        shape = Architecture(tuple(state["hidden"]), state["activation"], int(state["components"]))
+        module = shape.module(len(domain.x_columns), width=1.0)
+        load_weights(module, state["posteriors"])
+        x, z = (Coordinates.from_state(state[f"{v}_coordinates"]) for v in "xz")
+        return cls(domain, x, z, shape, int(state["samples"]), int(state["seed"]), module)
+
+
+def _predicted(outputs: Tensor) -> FloatArray:
+    """σ_stoch², σ_pred² and α, μ, σ² of the averaged mixture (n, 2 + 3k) from outputs (S, n, 3k).
+
+    Component by component the average keeps weight, mean and variance over all networks.
+    """
+    log_weights, means, widths = MixtureOutputs.of(outputs)
+    weights = log_weights.exp()
+    mean = (weights * means).sum(-1)
+    spread = widths**2 + (means - mean.unsqueeze(-1)) ** 2
+    stochastic = (weights * spread).sum(-1).mean(0)
+    predictive = ((mean - mean.mean(0)) ** 2).mean(0)
+    weight = weights.mean(0)
+    centre = (weights * means).mean(0) / weight
+    variance = (weights * (widths**2 + (means - centre) ** 2)).mean(0) / weight
+    columns = [stochastic[:, None], predictive[:, None], weight, centre, variance]
+    return torch.cat(columns, 1).double().numpy()
+
+
+def fit_bayesian_network(
+    train: Sample, validation: Sample, architecture: Architecture, learning: Learning,
+    samples: int, context: Context,
+) -> tuple[BayesianNetwork, Minimisation]:  # fmt: skip
+    """Minimise KL/N + Σw(-log p(z|x, ω))/Σw, N being the effective number of training events.
+
+    The weights' posteriors start at the width 1/√N of a weight that the events determine: those
+    that they do not determine grow fast, since nothing but the KL acts on them, while too wide
+    ones shrink slowly in the noise that they make themselves.
+    """
+    x_coordinates = Coordinates.of(train.x, train.w, train.x_columns, logarithms=False)
+    z_coordinates = Coordinates.of(train.z, train.w, train.z_columns, logarithms=False)
+    with torch_seeded(context, "initialisation"):
+        module = architecture.module(train.x.shape[1], 1 / math.sqrt(train.effective_size))
+    parts = []
+    for sample in (train, validation):
+        x, t = x_coordinates.forward(sample.x), z_coordinates.forward(sample.z)
+        parts.append((x, t[:, 0], sample.w / np.mean(sample.w)))
+    _start_linear(module, *parts[0])
+    done = _minimise(module, parts, train.effective_size, learning, context)
+    curve = TrainingCurve("", done.loss, "KL/N − mean log-density")
+    summary = FitSummary(done.seconds, len(done.loss), float(done.validation[-1]), curve=curve)
+    fitted = BayesianNetwork(
+        Domain.of(train), x_coordinates, z_coordinates, architecture, samples,
+        stream_seed(context, "weights"), module.cpu(), summary,
+    )  # fmt: skip
+    return fitted, done
+
+
+def _start_linear(module: BayesianSkipMLP, x: FloatArray, t: FloatArray, w: FloatArray) -> None:
+    """The means of all Gaussians at the least-squares line, moved apart by parts of the
+    residuals' standard deviation, which is the width of each."""
+    root = np.sqrt(w)
+    slope = np.linalg.lstsq(x * root[:, None], t * root, rcond=None)[0]
+    width = max(float(np.sqrt(np.mean(w * (t - x @ slope) ** 2))), NARROWEST)
+    k = len(module.linear.bias) // 3
+    weight = np.zeros((3 * k, x.shape[1]))
+    weight[k : 2 * k] = slope
+    apart = 0.5 * width * (np.arange(k) - 0.5 * (k - 1))
+    widths = np.full(k, np.log(np.expm1(width)))
+    bias = np.concatenate([np.zeros(k), apart, widths])
+    with torch.no_grad():
+        module.linear.weight.copy_(torch.as_tensor(weight))
+        module.linear.bias.copy_(torch.as_tensor(bias))
+
+
+def _minimise(
+    module: BayesianSkipMLP,
+    parts: list[tuple[FloatArray, FloatArray, FloatArray]],
+    effective: float,
+    learning: Learning,
+    context: Context,
+) -> Minimisation:
+    device = resolve(context.device)
+    module.to(device)
+    trained, held_out = (
+        [torch.as_tensor(a, dtype=torch.float32, device=device) for a in part] for part in parts
+    )
+    noise = generator(stream_seed(context, "noise"), device)
+    fixed = stream_seed(context, "validation noise")
+
+    def bound(part: Sequence[Tensor], noise: torch.Generator) -> Tensor:
+        """KL/N minus the mean log-density of x, t, w, with noise drawn from `noise`."""
+        x, t, w = part
+        log_density = MixtureOutputs.of(module(x, noise)).log_density(t)
+        return module.divergence(learning.prior_width) / effective - (w * log_density).mean()
+
+    def loss(rows: Tensor) -> Tensor:
+        rows = rows.to(device)
+        return bound([column[rows] for column in trained], noise)
+
+    def held_out_loss() -> float:
+        return float(bound(held_out, generator(fixed, device)))
+
+    events = len(trained[0])
+    patience = max(PATIENT_EPOCHS, learning.epochs(events, learning.patience))
+    with threads_for(learning.batch * sum(layer.bias.numel() for layer in module.layers)):
+        return minimise_minibatch(
+            loss, list(module.parameters()), events, learning.batch,
+            learning.epochs(events, learning.steps), learning.learning_rate, context,
+            Validation(held_out_loss, patience),
+        )  # fmt: skip

@@ -1,0 +1,140 @@
+"""Networks whose weights have independent Gaussian posteriors (Bayes by backprop).
+
+q(ω) = Π N(ω; m, s²), prior p(ω) = Π N(ω; 0, p²), for weights and biases alike. Minimised is the
+negative evidence bound per event, KL[q, p]/N + E_q[-log p(z|x, ω)] (arXiv:2003.11099, Eq. 8-10).
+
+In training the weights are not drawn. At given inputs a dense layer's pre-activations are
+Gaussian with means x·m and variances x²·s², and these are drawn, independently for every event
+(local reparametrisation, arXiv:1506.02557): the noise of the gradient averages out over a
+minibatch as it does not if all its events share one draw, and Flipout (arXiv:1803.04386), made
+for layers where this is not possible, needs the same two matrix products and leaves more noise.
+
+For predictions `drawn` draws the weights themselves, so that all events see the same networks.
+
+The perceptron stands beside a linear map with a wide prior. Alone, with the narrow prior that
+keeps a hundred nodes a layer from overfitting, it cannot afford a slope from a few thousand
+events: every one of its many weights costs KL, and the best bound is that of the prior itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, relu, silu, tanh
+
+LINEAR_PRIOR = 1.0
+"""Prior width of the linear map's weights: in standardised coordinates a slope is of order one."""
+Activation = Callable[[Tensor], Tensor]
+HIDDEN_ACTIVATIONS: dict[str, Activation] = {"relu": relu, "silu": silu, "tanh": tanh}
+
+
+class GaussianLinear(nn.Module):
+    """y = Wx + b with Gaussian posteriors of W (outputs, inputs) and b (outputs,).
+
+    The means start as those of an ordinary layer, the widths at `width`: with the prior's width
+    the noise would drown the gradients at the start.
+    """
+
+    def __init__(self, inputs: int, outputs: int, width: float) -> None:
+        super().__init__()
+        start = nn.Linear(inputs, outputs)
+        self.weight = nn.Parameter(start.weight.detach().clone())
+        self.bias = nn.Parameter(start.bias.detach().clone())
+        self.log_width = nn.Parameter(torch.full((outputs, inputs), math.log(width)))
+        self.log_bias_width = nn.Parameter(torch.full((outputs,), math.log(width)))
+
+    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Pre-activations (n, outputs), drawn independently for each row of x (n, inputs)."""
+        mean = linear(x, self.weight, self.bias)
+        variance = linear(x**2, (2 * self.log_width).exp(), (2 * self.log_bias_width).exp())
+        noise = torch.randn(mean.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return mean + variance.sqrt() * noise
+
+    def divergence(self, prior: float) -> Tensor:
+        """KL[q, p] = Σ log(p/s) + (s² + m²)/2p² - ½ [nat] from a prior of width p."""
+        total = torch.zeros((), dtype=self.weight.dtype, device=self.weight.device)
+        for mean, log_width in self._posteriors():
+            relative = log_width - math.log(prior)
+            terms = 0.5 * ((2 * relative).exp() + (mean / prior) ** 2 - 1) - relative
+            total = total + terms.sum()
+        return total
+
+    def drawn(self, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Weights (samples, inputs, outputs) and biases (samples, 1, outputs) from q."""
+        weight, bias = (
+            mean + log_width.exp() * torch.randn((samples, *mean.shape), generator=generator,
+                                                 dtype=mean.dtype, device=mean.device)
+            for mean, log_width in self._posteriors()
+        )  # fmt: skip
+        return weight.transpose(1, 2).contiguous(), bias.unsqueeze(1)
+
+    def _posteriors(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        return (self.weight, self.log_width), (self.bias, self.log_bias_width)
+
+
+class BayesianSkipMLP(nn.Module):
+    """Linear map plus perceptron, y = Wx + b + MLP(x), of `GaussianLinear` layers.
+
+    The last layer of the perceptron starts at zero; without hidden layers there is only the
+    linear map.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, hidden: Sequence[int], activation: str, width: float
+    ) -> None:
+        super().__init__()
+        sizes = (inputs, *hidden, outputs) if hidden else ()
+        self.linear = GaussianLinear(inputs, outputs, width)
+        self.deep = nn.ModuleList(GaussianLinear(a, b, width) for a, b in pairwise(sizes))
+        self.activation = HIDDEN_ACTIVATIONS[activation]
+        for layer in (self.linear, *self.layers[-1:]):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Outputs (n, outputs) for x (n, inputs), with noise of its own for every event."""
+        y: Tensor = self.linear(x, generator)
+        for i, layer in enumerate(self.layers):
+            x = layer(x if i == 0 else self.activation(x), generator)
+        return y + x if self.layers else y
+
+    @property
+    def layers(self) -> list[GaussianLinear]:
+        """Those of the perceptron."""
+        return [cast(GaussianLinear, layer) for layer in self.deep]
+
+    def divergence(self, prior: float) -> Tensor:
+        """KL[q, p] of all weights [nat], `prior` being the width of the perceptron's."""
+        deep = [layer.divergence(prior) for layer in self.layers]
+        return torch.stack([self.linear.divergence(LINEAR_PRIOR), *deep]).sum()
+
+    @torch.no_grad()
+    def drawn(self, samples: int, generator: torch.Generator) -> DrawnNetworks:
+        """`samples` networks with weights from q."""
+        linear, *deep = (layer.drawn(samples, generator) for layer in (self.linear, *self.layers))
+        return DrawnNetworks(linear, tuple(deep), self.activation)
+
+
+@dataclass(frozen=True)
+class DrawnNetworks:
+    """Ordinary networks side by side along a leading axis: weights (S, inputs, outputs) and
+    biases (S, 1, outputs) of the linear map and of the perceptron's layers."""
+
+    linear: tuple[Tensor, Tensor]
+    deep: tuple[tuple[Tensor, Tensor], ...]
+    activation: Activation
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Outputs (S, n, outputs) of all networks for x (n, inputs), a batched product a layer."""
+        weight, bias = self.linear
+        x = x.expand(len(weight), *x.shape)
+        y = torch.baddbmm(bias, x, weight)
+        for i, (weight, bias) in enumerate(self.deep):
+            x = torch.baddbmm(bias, x if i == 0 else self.activation(x), weight)
+        return y + x if self.deep else y

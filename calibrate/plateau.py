@@ -1,0 +1,61 @@
+"""Where a minibatch fit has arrived: learning rate and early stopping from a validation part.
+
+After every epoch the loss of events that are not trained on is looked at. Where it has found no
+new minimum for `patience` epochs, the learning rate is divided by four; after `REDUCTIONS` such
+steps the fit ends, with the parameters that it has then. Those of the best epoch would be an
+early draw from a flat valley: the widths of weight posteriors move the loss by less than its
+noise, and were left 60 % too wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from calibrate.sample import FloatArray
+
+FACTOR = 0.25
+REDUCTIONS = 3
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The loss of the validation part, the same number for the same parameters (its noise is
+    fixed), and how many epochs without a new minimum are waited for."""
+
+    loss: Callable[[], float]
+    patience: int
+
+
+class Plateau:
+    """What has been seen so far: the losses, and for how long nothing improved."""
+
+    def __init__(self, validation: Validation) -> None:
+        self.validation = validation
+        self.history: list[float] = []
+        self.waited = self.reduced = 0
+
+    @property
+    def reached(self) -> bool:
+        """Whether all reductions of the learning rate have been used."""
+        return self.reduced > REDUCTIONS
+
+    @property
+    def losses(self) -> FloatArray:
+        """The validation loss after each epoch."""
+        return np.array(self.history)
+
+    def after_epoch(self, optimizer: torch.optim.Optimizer) -> None:
+        """Look at the validation part; reduce the learning rate where it is time to."""
+        with torch.no_grad():
+            value = self.validation.loss()
+        improved = value < min(self.history, default=np.inf)
+        self.waited = 0 if improved else self.waited + 1
+        self.history.append(value)
+        if self.waited >= self.validation.patience:
+            self.waited, self.reduced = 0, self.reduced + 1
+            for group in optimizer.param_groups:
+                group["lr"] *= FACTOR
