@@ -11,6 +11,7 @@ from calibrate.cli.groups import choices
 from calibrate.cli.instances import check_targets, instantiated
 from calibrate.cli.kinds import refuse_misfit
 from calibrate.cli.recipe import Plain, Recipe, recipe, usable
+from calibrate.context import Context, Progress
 from calibrate.device import DEVICES
 from calibrate.errors import ConfigurationError
 from calibrate.study import Study
@@ -31,6 +32,10 @@ class Plan:
     output: str
     figures: bool
     note: str | None
+
+    def context(self, progress: Progress) -> Context:
+        """What the run's parts are given."""
+        return Context(seed=self.seed, device=self.device, progress=progress, memory=self.memory)
 
     @property
     def configuration(self) -> str:

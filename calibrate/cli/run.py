@@ -37,11 +37,8 @@ def run(overrides: Sequence[str]) -> int:
 
 def execute(planned: Plan, command: str, about: Mapping[str, Any] | None = None) -> int:
     """Run what is planned; `about` goes into the `run` block of the report."""
-    context = Context(
-        seed=planned.seed, device=planned.device, progress=progress(), memory=planned.memory
-    )
     folder = create_run_folder(Path(planned.output), planned.data, planned.method)
-    _tell(run_in(folder, planned, command, context, about or {}), folder)
+    _tell(run_in(folder, planned, command, planned.context(progress()), about or {}), folder)
     return 0
 
 

@@ -66,15 +66,14 @@ def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
     from calibrate.cli.progress import progress
     from calibrate.cli.recipe import Recipe
     from calibrate.cli.run import run_in
-    from calibrate.context import Context, Silent
+    from calibrate.context import Silent
 
     if threads is not None:
         torch.set_num_threads(threads)
     planned = built(Recipe(**ledger.recipe(job.number)))
     shown = progress() if threads is None else Silent()
-    context = Context(seed=planned.seed, device=planned.device, progress=shown)
     command = shlex.join(["calibrate", "run", *job.overrides])
-    run_in(folder, planned, command, context, {"content": job.content})
+    run_in(folder, planned, command, planned.context(shown), {"content": job.content})
 
 
 def _fail(ledger: Ledger, job: Job, error: str) -> None:
