@@ -267,8 +267,10 @@ def small(name: str, few_dijets: Path) -> list[str]:
     for key, value in {"steps": 1, "epochs": 1}.items():
         if key in composed.method:
             overrides.append(f"method.{key}={value}")
-    if "closure" in composed.evaluator:
-        overrides.append("evaluator.closure.replicas=2")
+    few = {"closure.replicas": 2, "transport.refits": 2, "transport.classified": 200}
+    for key, value in few.items():
+        if key.split(".")[0] in composed.evaluator:
+            overrides.append(f"evaluator.{key}={value}")
     return [*overrides, "report.figures=false"]
 
 
@@ -319,7 +321,10 @@ def test_an_experiment_runs_for_one_step(name: str, few_dijets: Path, tmp_path: 
             (*needed("table"), "method=mse", "data.w=abs(w)"),
             "cannot read .*'data.w=\"abs\\(w\\)\"'",
         ),
-        ((*PAIR, "+data.extra=1"), "data cannot be built: .*extra"),
+        (
+            (*PAIR, "+data.extra=1"),
+            "Gaussian has no option 'extra': available: controls.*~data.extra",
+        ),
     ],
 )
 def test_a_mistake_is_answered_with_what_is_there(overrides, message: str):
