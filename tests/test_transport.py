@@ -154,7 +154,7 @@ def test_none_serves_both_kinds_of_task():
 
 
 def test_the_command_lists_the_data_that_fits():
-    fitting = r"data=mine offers regression, but ot need a transport.*fits: delphes_dijet, dijet, g"
+    fitting = r"data=mine offers regression, but ot need a transport.*fits: cms_dijet, delphes_d"
     with pytest.raises(MisfitError, match=fitting):
         refuse_misfit("mine", "calibrate.stored.AllEvents", {"ot": OptimalTransport()})
 
@@ -293,7 +293,12 @@ def test_dijets_close_on_qcd_and_keep_the_resonances_too_narrow(dijets: Result):
 
 def test_the_same_seed_gives_the_same_metrics(result: Result):
     again = run(GAUSSIAN, Context(seed=1), {}, "").outcome.metrics
-    assert again == dict(result.outcome.metrics)
+    found, repeated = (
+        {label: {name: q for name, q in each.items() if name != "fit/seconds"}
+         for label, each in metrics.items()}
+        for metrics in (result.outcome.metrics, again)
+    )  # fmt: skip
+    assert repeated == found
 
 
 def test_weight_two_is_the_event_twice_in_the_marginals():

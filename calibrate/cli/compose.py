@@ -22,6 +22,7 @@ from calibrate.errors import ConfigurationError, nearest
 METHOD = "method"
 REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
+EXPERIMENT = "experiment"
 VERSION_BASE = "1.3"
 EXPRESSION_SIGNS = set("()<>&|`!")
 
@@ -107,6 +108,16 @@ def _quoted(key: str, value: str) -> str:
     return f"""'{key}=["{inner}"]'""" if value[0] == "[" else f"""'{key}="{inner}"'"""
 
 
+def is_sweep(overrides: Sequence[str]) -> bool:
+    """Whether the overrides name an experiment that is a sweep by itself (`hydra.mode`)."""
+    for text in overrides:
+        group, _, name = text.partition("=")
+        if group == EXPERIMENT and name in choices(EXPERIMENT):
+            found = OmegaConf.load(configuration_folder() / EXPERIMENT / f"{name}.yaml")
+            return str(OmegaConf.select(found, "hydra.mode")) == "MULTIRUN"
+    return False
+
+
 def named_groups(overrides: Sequence[str]) -> set[str]:
     """The groups and keys that the overrides name."""
     return {override.key_or_group.split("@")[0] for override in parse(overrides)}
@@ -114,7 +125,7 @@ def named_groups(overrides: Sequence[str]) -> set[str]:
 
 def _require_choices(parsed: Sequence[Override]) -> None:
     named = {override.key_or_group.split("@")[0] for override in parsed}
-    missing = [] if "experiment" in named else [key for key in REQUIRED if key not in named]
+    missing = [] if EXPERIMENT in named else [key for key in REQUIRED if key not in named]
     if missing:
         lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in REQUIRED)
         needed = " and ".join(f"{group}=…" for group in missing)

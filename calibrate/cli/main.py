@@ -60,13 +60,18 @@ def run_command(
 
         click.echo(ctx.get_help() + "\n\n" + describe(overrides))
         return
+    from calibrate.cli.compose import is_sweep
+
+    if not show and (multirun or is_sweep(overrides)):
+        from calibrate.cli.sweep import sweep
+
+        ctx.exit(sweep(overrides))
     from calibrate.cli.run import run, show_configuration
-    from calibrate.cli.sweep import is_sweep, sweep
 
     if show:
         click.echo(show_configuration(overrides), nl=False)
         return
-    ctx.exit(sweep(overrides) if multirun or is_sweep(overrides) else run(overrides))
+    ctx.exit(run(overrides))
 
 
 @cli.command("apply", context_settings={"max_content_width": 100})

@@ -13,14 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from calibrate import provenance
 from calibrate.checks import choice
 from calibrate.cli.collect import end
 from calibrate.cli.combinations import Combination, Composer, Swept, parsed
 from calibrate.cli.compose import METHOD, compose
-from calibrate.cli.groups import choices, configuration_folder, options
+from calibrate.cli.groups import options
 from calibrate.cli.launchers import Local, Plugin, launcher_of
 from calibrate.cli.planning import built
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
@@ -30,7 +30,6 @@ from calibrate.sweep.ledger import FILE, Ledger
 from calibrate.sweep.runs import settle
 
 SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-EXPERIMENT = "experiment"
 MOST_LOSSES = 2
 """Times that a job is started in one go if its process dies each time."""
 MOST_IDLE = 2
@@ -46,16 +45,6 @@ class Request:
     launcher: Local | Plugin
     options: DictConfig
     output: str
-
-
-def is_sweep(overrides: Sequence[str]) -> bool:
-    """Whether the overrides name an experiment that is a sweep by itself (`hydra.mode`)."""
-    for text in overrides:
-        group, _, name = text.partition("=")
-        if group == EXPERIMENT and name in choices(EXPERIMENT):
-            found = OmegaConf.load(configuration_folder() / EXPERIMENT / f"{name}.yaml")
-            return str(OmegaConf.select(found, "hydra.mode")) == "MULTIRUN"
-    return False
 
 
 def sweep(overrides: Sequence[str]) -> int:
