@@ -174,7 +174,8 @@ def _driven(ledger: Ledger) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        settle(ledger)
+        for number in settle(ledger):  # interrupted before its worker could say so
+            ledger.again(LOST, number=number)
         counts = ledger.counts()
         raise CalibrateError(
             f"interrupted: {counts[DONE]} of {sum(counts.values())} jobs are done; "
