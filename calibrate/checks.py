@@ -65,3 +65,19 @@ def texts(option: str, value: Any) -> list[str]:  # noqa: ANN401 - user input
     ):
         raise ConfigurationError(f"{option} takes a text or a list of them, got {value!r}")
     return list(given)
+
+
+def one_for_each(
+    option: str, value: Sequence[float] | float | None, of: str, number: int
+) -> list[float] | None:
+    """A positive number, or a list of them, one for each of the `number` texts of option `of`."""
+    if value is None:
+        return None
+    given = list(value) if isinstance(value, Sequence) else [value]
+    if len(given) != number:
+        raise ConfigurationError(
+            f"{option} needs one number for each of {of}: got {len(given)} for {number}"
+        )
+    for each in given:
+        positive_number(f"each of {option}", each)
+    return given

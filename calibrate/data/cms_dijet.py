@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from calibrate.checks import count, positive_number, texts
+from calibrate.checks import count, one_for_each, positive_number, texts
 from calibrate.context import Context
 from calibrate.data.delphes_bins import DetectorFiles
 from calibrate.data.dijet_events import (
@@ -68,16 +68,9 @@ class CmsDijet:
     resonance_masses: Sequence[float] = (2200.0, 2800.0, 3400.0)
 
     def __post_init__(self) -> None:
-        patterns, sums = texts("data.path", self.path), self._sums()
-        if not patterns:
+        if not texts("data.path", self.path):
             raise ConfigurationError("data.path names no file")
-        if sums is not None and len(sums) != len(patterns):
-            raise ConfigurationError(
-                f"data.weight_sum needs one number for each of data.path: got {len(sums)} for "
-                f"{len(patterns)}"
-            )
-        for total in sums or ():
-            positive_number("each of data.weight_sum", total)
+        self._sums()
         if self.min_quality is not None:
             count("data.min_quality", self.min_quality)
         if self.max_abs_eta is not None:
@@ -172,10 +165,8 @@ class CmsDijet:
         return mod_sets(patterns, found, self._sums())
 
     def _sums(self) -> list[float] | None:
-        given = self.weight_sum
-        if given is None:
-            return None
-        return list(given) if isinstance(given, Sequence) else [given]
+        number = len(texts("data.path", self.path))
+        return one_for_each("data.weight_sum", self.weight_sum, "data.path", number)
 
     def _delphes(self, path: Sequence[str] | str) -> DetectorFiles:
         options = ("data.simulation", "data.simulation_cross_section")

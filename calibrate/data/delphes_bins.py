@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibrate.checks import positive_number, texts
+from calibrate.checks import one_for_each, texts
 from calibrate.context import Context
 from calibrate.data.delphes_files import FoundDijets, joined, read_dijets
 from calibrate.data.dijet_events import JET_BYTES, DijetEvents
@@ -103,17 +103,10 @@ class DetectorFiles:
     options: tuple[str, str]
 
     def __post_init__(self) -> None:
-        (path, option), sections = self.options, self._cross_sections()
-        patterns = texts(path, self.path)
-        if not patterns:
+        path, _ = self.options
+        if not texts(path, self.path):
             raise ConfigurationError(f"{path} names no file")
-        if sections is not None and len(sections) != len(patterns):
-            raise ConfigurationError(
-                f"{option} needs one number for each of {path}: got {len(sections)} for "
-                f"{len(patterns)}"
-            )
-        for section in sections or ():
-            positive_number(f"each of {option}", section)
+        self._cross_sections()
 
     def read(self, context: Context) -> DetectorDijets:
         """All dijets. Raises DataError for files that cannot be used, or too few events;
@@ -129,10 +122,8 @@ class DetectorFiles:
         return DetectorDijets(DijetEvents(dijets.gen, dijets.reco, w), files, notes, warnings)
 
     def _cross_sections(self) -> list[float] | None:
-        given = self.cross_section
-        if given is None:
-            return None
-        return list(given) if isinstance(given, Sequence) else [given]
+        path, option = self.options
+        return one_for_each(option, self.cross_section, path, len(texts(path, self.path)))
 
     def _bins(self, context: Context) -> list[PtHatBin]:
         option = self.options[0]

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from calibrate.checks import choice
-from calibrate.context import Context
-from calibrate.data.higgsml_events import HiggsEvents, Yields
+from calibrate.data.higgsml_dataset import HiggsDataset
+from calibrate.data.higgsml_events import Yields
 from calibrate.data.higgsml_files import HIGGSML
 from calibrate.data.higgsml_source import HiggsFiles, expected
-from calibrate.data.higgsml_task import HiggsInference
-from calibrate.task import InferenceTask
 
 COMPLETE = Yields(691.9886, 410999.8473)
 """Expected events of the challenge: the summed weights of v2, and of Kaggle's training.csv."""
@@ -22,7 +21,7 @@ DUPLICATES = ("refuse", "drop")
 
 
 @dataclass(frozen=True)
-class HiggsML:
+class HiggsML(HiggsDataset):
     """Signal and background of the HiggsML challenge, as a function of energy scales.
 
     `path` is v2 or Kaggle's training.csv, packed or not, a glob, a list, or `higgsml`, which stands
@@ -35,43 +34,17 @@ class HiggsML:
     Raises ConfigurationError for wrong options, DataError for files that cannot be used.
     """
 
-    path: Sequence[str] | str
-    duplicates: str = "refuse"
     yields: Sequence[float] | str = "complete"
-    nuisances: Mapping[str, float] | None = None
     tau_threshold: float | None = 22.0
-    features: Sequence[str] | None = None
-    undefined: float = 0.0
-    test_modulus: int = 3
-    test_remainder: int = 1
-    max_events: int | None = None
+    duplicates: str = "refuse"
+    scales: ClassVar[Mapping[str, float]] = TAU_SCALE
 
     def __post_init__(self) -> None:
         choice("data.duplicates", self.duplicates, DUPLICATES)
-        self._files()
-        self._asked()
-
-    def events(self, context: Context) -> HiggsEvents:
-        """All events, as they are in the files but for the yields."""
-        return self._files().read(context).events
-
-    def inference(self, context: Context) -> InferenceTask:
-        """Signal over background under the nuisances."""
-        read = self._files().read(context)
-        return self._asked().task(read.events, read.digests, read.notes)
+        super().__post_init__()
 
     def _files(self) -> HiggsFiles:
         return HiggsFiles(
             self.path, HIGGSML, expected(self.yields, COMPLETE), self.max_events,
             self.duplicates == "drop",
         )  # fmt: skip
-
-    def _asked(self) -> HiggsInference:
-        return HiggsInference(
-            TAU_SCALE if self.nuisances is None else self.nuisances,
-            self.tau_threshold,
-            self.features,
-            self.undefined,
-            self.test_modulus,
-            self.test_remainder,
-        )
