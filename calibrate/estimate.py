@@ -14,7 +14,7 @@ from calibrate.errors import DataError
 from calibrate.mixture import GaussianMixture
 from calibrate.records import Findings, FitSummary
 from calibrate.sample import BoolArray, Column, FloatArray, Sample
-from calibrate.task import RegressionTask, TransportTask
+from calibrate.task import InferenceTask, RegressionTask, TransportTask
 
 State = Mapping[str, Any]
 UNTOUCHED = "untouched"
@@ -166,7 +166,44 @@ class Varied(Protocol):
     def variations(self) -> Mapping[str, TransportMap]: ...
 
 
-Fitted = Calibration | TransportMap
+@runtime_checkable
+class Score(Protocol):
+    """A fitted, immutable classifier of signal over background.
+
+    `uses_nuisances` says whether the score of an event depends on the nuisances that are assumed;
+    `ranges` holds those of the nuisances that it was trained in.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def uses_nuisances(self) -> bool: ...
+
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]: ...
+
+    @property
+    def domain(self) -> Domain: ...
+
+    @property
+    def summary(self) -> FitSummary: ...
+
+    def score(self, x: FloatArray, values: Mapping[str, float | FloatArray]) -> FloatArray:
+        """The probability of signal (n,), with classes of equal weight, of events x (n, d_x) under
+        assumed values of the nuisances, numbers or one per event."""
+        ...
+
+    def knowing(self, values: Mapping[str, float]) -> Score:
+        """The score for data whose nuisances truly have these values: another one for the oracle
+        alone, which is a network per observed point; itself for all others."""
+        ...
+
+    def state(self) -> State:
+        """Arrays, numbers and strings from which `from_state` rebuilds the object."""
+        ...
+
+
+Fitted = Calibration | TransportMap | Score
 
 
 class Regressor(Protocol):
@@ -201,6 +238,24 @@ class TransportDataset(Protocol):
 
     def transport(self, context: Context) -> TransportTask:
         """The events of this source as a transport task."""
+        ...
+
+
+class Classifier(Protocol):
+    """A method for inference tasks; its class attribute `tasks` holds `inference`."""
+
+    tasks: ClassVar[tuple[str, ...]]
+
+    def fit(self, task: InferenceTask, context: Context) -> Score:
+        """A fitted score, derived from the task's training events."""
+        ...
+
+
+class InferenceDataset(Protocol):
+    """A source of events that can pose an inference task: signal, background, nuisances."""
+
+    def inference(self, context: Context) -> InferenceTask:
+        """The events of this source as an inference task."""
         ...
 
 
@@ -247,6 +302,24 @@ class TransportEvaluator(Protocol):
         fits: Mapping[str, TransportMap],
         task: TransportTask,
         refit: TransportRefit,
+        context: Context,
+    ) -> Findings: ...
+
+
+InferenceRefit = Callable[[InferenceTask, str], Score]
+"""Fit the method of that label again on another task."""
+
+
+class InferenceEvaluator(Protocol):
+    """Looks at fitted scores; its class attribute `tasks` holds `inference`."""
+
+    tasks: ClassVar[tuple[str, ...]]
+
+    def __call__(
+        self,
+        fits: Mapping[str, Score],
+        task: InferenceTask,
+        refit: InferenceRefit,
         context: Context,
     ) -> Findings: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -167,12 +168,44 @@ class TransportTask:
 
 @dataclass(frozen=True)
 class Nuisance:
-    """A nuisance parameter: its nominal value, and the width of its Gaussian constraint."""
+    """A nuisance parameter: its nominal value, the width of its Gaussian constraint (None: no
+    constraint), and the range that simulation covers: scores are trained and templates filled
+    between `low` and `high`."""
 
     name: str
     nominal: float
-    width: float
+    width: float | None
     unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where data lies: the strength μ, and the true values of the nuisances."""
+
+    strength: float
+    values: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """`mu1_nuisance1.571`; of several nuisances each with its own name."""
+        single = len(self.values) == 1
+        parts = [f"{'nuisance' if single else k}{v:.4g}" for k, v in self.values.items()]
+        return "_".join([f"mu{self.strength:.4g}", *parts])
+
+
+ScoreFunction = Callable[[FloatArray, Mapping[str, "float | FloatArray"]], FloatArray]
+"""x (n, d_x) and values of the nuisances, numbers or one per event, to scores (n,)."""
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """A Poisson measurement of the nuisances beside the events: `expected` maps values of the
+    nuisances, each (k,), to expected counts (k, n_bins), smoothly."""
+
+    expected: Callable[[Mapping[str, FloatArray]], FloatArray]
+    description: str
 
 
 class LabelledEvents(Protocol):
@@ -194,10 +227,11 @@ class LabelledEvents(Protocol):
 @dataclass(frozen=True)
 class InferenceTask:
     """Infer the strength μ of a signal over background under `nuisances`: learn a score from
-    `train`, fill templates from the independent `test`.
+    `train`, fill templates from the independent `test`, infer at each of `points`.
 
-    `files` maps the sources to their sha256.
-    Raises ConfigurationError without nuisances, DataError for less than 100 usable events of a
+    `auxiliary` measures the nuisances too; `exact` is the best possible score where it is known,
+    as the probability of signal with classes of equal weight. `files` maps the sources to their
+    sha256. Raises ConfigurationError without nuisances, DataError for less than 100 usable events of a
     class at the nominal values.
     """
 
@@ -207,6 +241,9 @@ class InferenceTask:
     files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    points: tuple[Point, ...] = ()
+    auxiliary: Auxiliary | None = None
+    exact: ScoreFunction | None = None
 
     def __post_init__(self) -> None:
         if not self.nuisances:
