@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from calibrate.context import Context
 from calibrate.errors import MisfitError
-from calibrate.estimate import Calibration, RegressionDataset
+from calibrate.estimate import Calibration
+from calibrate.protocols import RegressionDataset
 from calibrate.sample import concatenate
 from calibrate.task import NOMINAL, RegressionTask
 

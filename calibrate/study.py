@@ -11,19 +11,18 @@ from typing import Any
 
 from calibrate.context import Context, Silent
 from calibrate.errors import ConfigurationError, MisfitError
-from calibrate.estimate import (
-    Calibration,
+from calibrate.estimate import Calibration, Fitted
+from calibrate.methods.ensemble import bootstrap_ensemble
+from calibrate.protocols import (
     CheckingDataset,
     CheckingEvaluator,
     Evaluator,
-    Fitted,
     RegressionDataset,
     Regressor,
     TransportDataset,
     Transporter,
     TransportEvaluator,
 )
-from calibrate.methods.ensemble import bootstrap_ensemble
 from calibrate.records import Findings, FitSummary, Outcome, Quantity, Record, Table
 from calibrate.task import RegressionTask, TransportTask
 

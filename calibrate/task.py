@@ -231,8 +231,8 @@ class InferenceTask:
 
     `auxiliary` measures the nuisances too; `exact` is the best possible score where it is known,
     as the probability of signal with classes of equal weight. `files` maps the sources to their
-    sha256. Raises ConfigurationError without nuisances, DataError for less than 100 usable events of a
-    class at the nominal values.
+    sha256. Raises ConfigurationError without nuisances, DataError for less than 100 usable events
+    of a class at the nominal values.
     """
 
     train: LabelledEvents

@@ -16,7 +16,17 @@ import pytest
 import calibrate
 
 PACKAGE = Path(calibrate.__file__).parent
-CORE = ("errors", "checks", "sample", "mixture", "task", "estimate", "records", "context")
+CORE = (
+    "errors",
+    "checks",
+    "sample",
+    "mixture",
+    "task",
+    "estimate",
+    "protocols",
+    "records",
+    "context",
+)
 TABLES = {"uproot", "awkward", "pyarrow"}
 """What reads the user's files: heavy, and needed with `data=table` and `apply` alone."""
 ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {

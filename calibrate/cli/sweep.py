@@ -24,7 +24,7 @@ from calibrate.cli.groups import options
 from calibrate.cli.launchers import Local, Plugin, launcher_of
 from calibrate.cli.planning import built
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
-from calibrate.estimate import FromFiles
+from calibrate.protocols import FromFiles
 from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, Planned, content_hash, unique
 from calibrate.sweep.ledger import FILE, Ledger
 from calibrate.sweep.runs import settle

@@ -17,13 +17,14 @@ import numpy as np
 from calibrate.checks import finite_number, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
-from calibrate.estimate import Calibration, Refit
+from calibrate.estimate import Calibration
 from calibrate.evaluators.histograms import response_edges, tail_edges
 from calibrate.evaluators.residuals import Residual, residuals
 from calibrate.evaluators.resolution import is_transverse_momentum, term_table
 from calibrate.evaluators.slices import Sliced, Slicing, sliced_table, slicings
 from calibrate.evaluators.tables import closure_table, failing_table
 from calibrate.evaluators.view import Answer, Binning, Scalars, View
+from calibrate.protocols import Refit
 from calibrate.records import MINIMUM_EFFECTIVE, Findings, Record, Table
 from calibrate.sample import Column, FloatArray, Sample
 from calibrate.statistics import Poisson, equal_statistics_edges, weighted_std

@@ -12,7 +12,8 @@ import numpy as np
 
 from calibrate.checks import positive_integer
 from calibrate.context import Context
-from calibrate.estimate import Calibration, Refit
+from calibrate.estimate import Calibration
+from calibrate.protocols import Refit
 from calibrate.records import CalibrationCurve, Findings, JointHistogram
 from calibrate.sample import FloatArray
 from calibrate.statistics import weighted_quantile

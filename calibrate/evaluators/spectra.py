@@ -9,8 +9,9 @@ import numpy as np
 
 from calibrate.checks import positive_integer
 from calibrate.context import Context
-from calibrate.estimate import Calibration, Refit, RegressionDataset
+from calibrate.estimate import Calibration
 from calibrate.evaluators.histograms import density
+from calibrate.protocols import Refit, RegressionDataset
 from calibrate.records import Findings, SpectrumHistogram
 from calibrate.sample import Column, FloatArray, Sample
 from calibrate.statistics import weighted_quantile

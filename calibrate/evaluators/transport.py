@@ -19,7 +19,7 @@ import numpy as np
 from calibrate.checks import count, positive_integer
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, FitError
-from calibrate.estimate import UNTOUCHED, TransportMap, TransportRefit
+from calibrate.estimate import UNTOUCHED, TransportMap
 from calibrate.evaluators.carried import (
     Carried,
     Moved,
@@ -30,6 +30,7 @@ from calibrate.evaluators.carried import (
 from calibrate.evaluators.marginals import Marginal
 from calibrate.evaluators.separation import Area, Separation, two_sample
 from calibrate.evaluators.spectrum_shift import shift_scalars, spectrum_shift
+from calibrate.protocols import TransportRefit
 from calibrate.records import Findings, Quantity, Record, TransportCurve
 from calibrate.sample import MINIMUM_EVENTS, FloatArray, Sample
 from calibrate.statistics import Poisson, equal_statistics_edges, weighted_quantile
