@@ -104,7 +104,7 @@ class GaussianAnsatz:
         return AnsatzShape(*layers, hidden_d, self.activation)
 
     def fit(self, task: RegressionTask, context: Context) -> Calibration:
-        """Fit the training sample; DataError for negative weights, FitError if all attempts diverge."""
+        """Fit the training sample; DataError for negative weights, FitError if all diverge."""
         start = time.perf_counter()
         sample, notes = self._training_sample(task.train)
         fitted, restarts = with_restarts(
