@@ -18,7 +18,7 @@ from calibrate.task import NOMINAL
 def spectra_of(sample: Sample) -> tuple[dict[str, Sample], list[str]]:
     """The sample under all spectra that leave it enough effective events, and what to say of the
     others."""
-    kept, left_out = {}, []
+    kept, sizes = {}, {}
     for name, reshape in applied(sample).items():
         try:
             reweighted = reshape(sample)
@@ -28,16 +28,19 @@ def spectra_of(sample: Sample) -> tuple[dict[str, Sample], list[str]]:
         if size >= MINIMUM_EFFECTIVE:
             kept[name] = reweighted
         else:
-            left_out.append(too_few("the test sample", name, size))
-    return kept, left_out
+            sizes[name] = size
+    return kept, too_few("the test sample", sizes)
 
 
-def too_few(what: str, spectrum: str, size: float) -> str:
-    """Why a spectrum is left out."""
-    return (
-        f"{what} on the spectrum '{spectrum}' has {size:.0f} effective events of the "
-        f"{MINIMUM_EFFECTIVE} that are needed: left out of the test on other spectra"
-    )
+def too_few(what: str, sizes: Mapping[str, float]) -> list[str]:
+    """Why spectra are left out, given their effective events; nothing if none is."""
+    if not sizes:
+        return []
+    told = ", ".join(f"'{spectrum}' ({size:.0f})" for spectrum, size in sizes.items())
+    return [
+        f"{what} has fewer than the {MINIMUM_EFFECTIVE} effective events that are needed on the "
+        f"spectrum {told}: left out of the test on other spectra"
+    ]
 
 
 def bias_under(
