@@ -1,6 +1,6 @@
 """Numbers of Bayesian regression, beside what is expected of them.
 
-python benchmarks/bayesian_numbers.py gaussian asymmetric
+python benchmarks/bayesian_numbers.py gaussian asymmetric top_jets dijet
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
 
-from calibrate.cli.compose import plan
+from calibrate.cli.planning import plan
 from calibrate.context import Context
 from calibrate.data.asymmetric import Asymmetric
 from calibrate.estimate import Estimate
 from calibrate.methods.bayesian_network import BayesianNetwork
 from calibrate.mixture import ONE_SIGMA
-from calibrate.sample import FloatArray
+from calibrate.sample import FloatArray, Sample
 from calibrate.task import RegressionTask
 
 SIZES = (2000, 5000, 10000, 20000, 50000, 100000, 200000)
@@ -32,8 +33,9 @@ POINTS = np.array([450.0, 500.0, 550.0, 600.0, 610.0, 620.0, 650.0, 700.0, 750.0
 
 def main() -> None:
     """Run the parts that are named."""
-    for part in sys.argv[1:] or ("gaussian", "asymmetric"):
-        {"gaussian": gaussian, "asymmetric": asymmetric}[part]()
+    parts = {"gaussian": gaussian, "asymmetric": asymmetric, "top_jets": top_jets, "dijet": dijet}
+    for part in sys.argv[1:] or parts:
+        parts[part]()
 
 
 def gaussian() -> None:
@@ -52,7 +54,7 @@ def _gaussian(n: int, options: tuple[str, ...]) -> Iterator[float]:
     fitted, task, seconds = _fitted("data=gaussian", f"data.n={n}", *options)
     sample = task.tests["nominal"].take(slice(0, TESTED))
     found, x = fitted.estimate(sample.x), sample.x[:, 0]
-    stochastic, predictive, mse = _budget(found, sample.z)
+    stochastic, predictive, mse = _budget(found, sample)
     line = 0.8944 * np.sqrt(2 / (0.9 * n))
     slope, error = np.polyfit(x, found.z[:, 0], 1)[0], 0.8944 / np.sqrt(5 * 0.9 * n)
     coverage = np.mean(np.abs(found.z - sample.z) < found.sigma)
@@ -70,7 +72,7 @@ def asymmetric() -> None:
         fitted, task, seconds = _fitted(*options)
         sample = task.tests["nominal"].take(slice(0, TESTED))
         found = fitted.estimate(sample.x)
-        stochastic, predictive, mse = _budget(found, sample.z)
+        stochastic, predictive, mse = _budget(found, sample)
         ends = found.mixture.interval()
         held = np.mean((ends[:, 0] < sample.z[:, 0]) & (sample.z[:, 0] < ends[:, 1]))
         density = found.mixture.log_density(sample.z[:, 0]).mean()
@@ -85,6 +87,55 @@ def asymmetric() -> None:
             off = (here - [low, high]) / (high - low)
             print(f"  {x:6.0f}    {here[0]:5.1f} … {here[1]:5.1f}   {low:5.1f} … {high:5.1f}   "
                   f"{off[0]:+.3f} {off[1]:+.3f}    {mode:5.1f}   {top:5.1f}")  # fmt: skip
+
+
+def top_jets() -> None:
+    """σ_stoch beside √MSE in bins of the measured pT, with initial-state radiation and without."""
+    paper = {"true": (69.7, 11.43), "false": (50.6, 8.30)}
+    for isr, (mse, percent) in paper.items():
+        options = ("data=top_jets", f"data.isr={isr}", "data.slice=[600,620]")
+        fitted, task, seconds = _fitted(*options)
+        print(f"\nTop jets, data.isr={isr}: {len(task.train)} train; {seconds:.0f} CPU s; "
+              f"arXiv:2003.11099 at 600-620 GeV: √MSE {mse} GeV, {percent} % of pT")  # fmt: skip
+        _print_header()
+        _print_bins(fitted, task.tests["nominal"], np.arange(400.0, 1001.0, 100.0))
+        _print_row(fitted, "slice 600-620", task.tests["slice"])
+
+
+def dijet() -> None:
+    """The same for single jets of the bundled dijets."""
+    fitted, task, seconds = _fitted("data=dijet", "data.target=jet_pt")
+    print(f"\nDijets in jet pT: {len(task.train)} jets train; {seconds:.0f} CPU s")
+    _print_header()
+    edges = np.array([600.0, 900.0, 1100.0, 1300.0, 1600.0, 2200.0])
+    for name, sample in task.tests.items():
+        _print_row(fitted, name, sample)
+    _print_bins(fitted, task.tests["nominal"], edges)
+
+
+def _print_header() -> None:
+    print(
+        "pT [GeV]              jets   σ_stoch  σ_pred   √MSE ± error   √MSE/pT  σ_stoch/√MSE  68 %"
+    )
+
+
+def _print_bins(fitted: BayesianNetwork, sample: Sample, edges: FloatArray) -> None:
+    pt = sample.column("pt_reco")
+    for low, high in pairwise(edges):
+        _print_row(fitted, f"{low:.0f}-{high:.0f}", sample.take((low <= pt) & (pt < high)))
+
+
+def _print_row(fitted: BayesianNetwork, name: str, sample: Sample) -> None:
+    """One row; the error of √MSE from (ẑ - z)⁴, for independent jets."""
+    found = fitted.estimate(sample.x)
+    stochastic, predictive, mse = _budget(found, sample)
+    fourth = np.average((found.z - sample.z)[:, 0] ** 4, weights=sample.w)
+    error = np.sqrt((fourth - mse**4) / sample.effective_size) / (2 * mse)
+    pt = np.average(sample.column("pt_reco"), weights=sample.w)
+    held = np.average((np.abs(found.z - sample.z) < found.sigma)[:, 0], weights=sample.w)
+    print(f"{name:18s} {len(sample):7d}   {stochastic:6.2f}  {predictive:6.2f}   {mse:6.2f} ± "
+          f"{error:4.2f}   {100 * mse / pt:5.2f} %      {stochastic / mse:.3f}     "
+          f"{held:.3f}")  # fmt: skip
 
 
 def _exact_intervals(data: Asymmetric) -> FloatArray:
@@ -108,10 +159,12 @@ def _fitted(*options: str) -> tuple[BayesianNetwork, RegressionTask, float]:
     return fitted, task, time.process_time() - start
 
 
-def _budget(found: Estimate, z: FloatArray) -> tuple[float, float, float]:
+def _budget(found: Estimate, sample: Sample) -> tuple[float, float, float]:
     """Root mean squares of σ_stoch, σ_pred and ẑ - z."""
-    parts = (found.stochastic, found.statistical, found.z - z)
-    first, second, third = (float(np.sqrt(np.mean(part**2))) for part in parts)
+    parts = (found.stochastic, found.statistical, found.z - sample.z)
+    first, second, third = (
+        float(np.sqrt(np.average(part[:, 0] ** 2, weights=sample.w))) for part in parts
+    )
     return first, second, third
 
 
