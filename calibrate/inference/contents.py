@@ -19,14 +19,14 @@ from scipy.interpolate import CubicSpline
 from calibrate.errors import ConfigurationError
 from calibrate.sample import FloatArray
 
-Slopes = tuple[FloatArray, FloatArray]
-"""Contents (p, n_b) and their derivatives by the nuisances (p, d, n_b)."""
+Filled = tuple[FloatArray, FloatArray, FloatArray]
+"""Contents (p, n_b), their first, and their pure second derivatives by the nuisances (p, d, n_b)."""
 
 
 class Contents(Protocol):
     """Bin contents at values z (p, d) of the nuisances."""
 
-    def __call__(self, z: FloatArray) -> Slopes: ...
+    def __call__(self, z: FloatArray) -> Filled: ...
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Constant:
 
     values: FloatArray
 
-    def __call__(self, z: FloatArray) -> Slopes:
+    def __call__(self, z: FloatArray) -> Filled:
         shape = (len(z), self.values.shape[-1])
-        return np.broadcast_to(self.values, shape), np.zeros((len(z), z.shape[1], shape[1]))
+        none = np.zeros((len(z), z.shape[1], shape[1]))
+        return np.broadcast_to(self.values, shape), none, none
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,15 @@ class Spline:
         """Through values (k, n_b) or (k, p, n_b) at ascending knots."""
         return cls(knots, CubicSpline(knots, values, axis=0).c, nominal)
 
-    def __call__(self, z: FloatArray) -> Slopes:
-        """Values and derivatives (p, n_b) at z (p,)."""
+    def __call__(self, z: FloatArray) -> Filled:
+        """Values, first and second derivatives (p, n_b) at z (p,)."""
         index = np.clip(np.searchsorted(self.knots, z, side="right") - 1, 0, len(self.knots) - 2)
         single = self.coefficients.ndim == 3
         rows = (index,) if single else (index, np.arange(z.size))
         a, b, c, d = self.coefficients[(slice(None), *rows)]
         t = (z - self.knots[index])[:, None]
-        return ((a * t + b) * t + c) * t + d, (3 * a * t + 2 * b) * t + c
+        values, slopes = ((a * t + b) * t + c) * t + d, (3 * a * t + 2 * b) * t + c
+        return values, slopes, 6 * a * t + 2 * b
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,12 @@ class Sum:
     base: FloatArray
     axes: Sequence[Spline]
 
-    def __call__(self, z: FloatArray) -> Slopes:
-        values, slopes = _total(self.base, self.axes, z)
+    def __call__(self, z: FloatArray) -> Filled:
+        values, slopes, curvatures = _total(self.base, self.axes, z)
         negative = values < 0
-        return np.where(negative, 0.0, values), np.where(negative[:, None], 0.0, slopes)
+        below = negative[:, None]
+        kept = (np.where(below, 0.0, slopes), np.where(below, 0.0, curvatures))
+        return np.where(negative, 0.0, values), *kept
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,18 @@ class Product:
     base: FloatArray
     axes: Sequence[Spline]
 
-    def __call__(self, z: FloatArray) -> Slopes:
-        logarithms, slopes = _total(self.base, self.axes, z)
+    def __call__(self, z: FloatArray) -> Filled:
+        logarithms, slopes, curvatures = _total(self.base, self.axes, z)
         values = np.exp(logarithms)
-        return values, values[:, None] * slopes
+        each = values[:, None]
+        return values, each * slopes, each * (curvatures + slopes**2)
 
 
-def _total(base: FloatArray, axes: Sequence[Spline], z: FloatArray) -> Slopes:
+def _total(base: FloatArray, axes: Sequence[Spline], z: FloatArray) -> Filled:
     found = [axis(z[:, k]) for k, axis in enumerate(axes)]
-    total = base + np.sum([values - base for values, _ in found], axis=0)
-    return total, np.stack([slopes for _, slopes in found], axis=1)
+    values, slopes, curvatures = zip(*found, strict=True)
+    total = base + np.sum([each - base for each in values], axis=0)
+    return total, np.stack(slopes, axis=1), np.stack(curvatures, axis=1)
 
 
 @dataclass(frozen=True)

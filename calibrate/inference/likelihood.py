@@ -25,7 +25,7 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from calibrate.errors import DataError
-from calibrate.inference.contents import Constant, Contents, Slopes
+from calibrate.inference.contents import Constant, Contents
 from calibrate.sample import FloatArray
 from calibrate.task import Auxiliary, Nuisance
 
@@ -65,7 +65,7 @@ class Expectation:
         """The same with templates taken as exact."""
         return replace(self, variance=np.zeros_like(self.variance))
 
-    def auxiliary_counts(self, z: FloatArray) -> Slopes:
+    def auxiliary_counts(self, z: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Expected counts (p, n_j) of the auxiliary measurement, and slopes (p, d, n_j)."""
         if self.auxiliary is None:
             return np.zeros((len(z), 0)), np.zeros((len(z), z.shape[1], 0))
@@ -151,29 +151,37 @@ class Likelihood:
         return self._poisson(nu, n) + self._constraints(z, measured)
 
     def derivatives(self, mu: FloatArray, z: FloatArray) -> Derivatives:
-        """Value, gradient, and information in the approximation of Gauss and Newton: residuals
-        n - ν of variance ν + ν²δ²."""
-        signal, signal_slopes = self.expected.signal(z)
-        background, background_slopes = self.expected.background(z)
-        n, n_slopes = self.observed.counts(z)
+        """Value, gradient, and information: that of Gauss and Newton (residuals n - ν of variance
+        ν + ν²δ²) and, on the diagonal, what curved templates and counts add to it."""
+        signal, *by_signal = self.expected.signal(z)
+        background, *by_background = self.expected.background(z)
+        n, n_slopes, n_curved = self.observed.counts(z)
         nu = mu[:, None] * signal + background
-        slopes = np.concatenate(
-            [signal[:, None], mu[:, None, None] * signal_slopes + background_slopes], axis=1
+        nu_slopes, nu_curved = (
+            mu[:, None, None] * s + b for s, b in zip(by_signal, by_background, strict=True)
         )
+        slopes = np.concatenate([signal[:, None], nu_slopes], axis=1)
         moved = np.concatenate([np.zeros_like(signal)[:, None], n_slopes], axis=1)
+        by_nu, by_n = self._partial(nu, n)
+        gradient = np.einsum("pb,pkb->pk", by_nu, slopes) + np.einsum("pb,pkb->pk", by_n, moved)
+        residual = slopes - moved
+        precision = 1 / (nu + nu**2 * self.expected.variance)
+        information = np.einsum("pkb,pb,plb->pkl", residual, precision, residual)
+        curved = np.einsum("pb,pkb->pk", by_nu, nu_curved)
+        curved += np.einsum("pb,pkb->pk", by_n, n_curved)
+        _add_curvature(information, curved)
+        measured, measured_slopes = self.expected.auxiliary_counts(z)
+        self._add_constraints(z, measured, measured_slopes, gradient, information)
+        nll = self._poisson(nu, n) + self._constraints(z, measured)
+        return Derivatives(nll, gradient, information)
+
+    def _partial(self, nu: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The derivatives (p, n_b) of -log L by ν and by n, at the best γ."""
         gamma = self._gamma(nu, n)
         with np.errstate(divide="ignore", invalid="ignore"):
             by_nu = gamma - np.where(n > 0, n / nu, 0.0)
             by_n = digamma(n + 1) - np.log(np.where(nu * gamma > 0, nu * gamma, 1.0))
-            precision = 1 / (nu + nu**2 * self.expected.variance)
-        gradient = np.einsum("pb,pkb->pk", by_nu, slopes) + np.einsum("pb,pkb->pk", by_n, moved)
-        residual = slopes - moved
-        information = np.einsum("pkb,pb,plb->pkl", residual, precision, residual)
-        measured, measured_slopes = self.expected.auxiliary_counts(z)
-        self._add_constraints(z, measured, measured_slopes, gradient, information)
-        return Derivatives(
-            self._poisson(nu, n) + self._constraints(z, measured), gradient, information
-        )
+        return by_nu, by_n
 
     def _add_constraints(
         self,
@@ -215,6 +223,14 @@ class Likelihood:
         if not measured.shape[1]:
             return pulled
         return pulled + np.sum(poisson_terms(measured, self.observed.auxiliary), axis=-1)
+
+
+def _add_curvature(information: FloatArray, curved: FloatArray) -> None:
+    """Add second derivatives (p, d) by the nuisances, in place, as far as they leave half of the
+    information: it stays positive."""
+    index = np.arange(1, information.shape[1])
+    first = information[:, index, index]
+    information[:, index, index] = np.maximum(first + curved, 0.5 * first)
 
 
 def poisson_terms(nu: FloatArray, n: FloatArray) -> FloatArray:
