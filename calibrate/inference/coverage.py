@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibrate.inference.contents import Contents
-from calibrate.inference.descent import Minima, descend, starts_along
+from calibrate.inference.descent import descend, lowest, starts_along
 from calibrate.inference.likelihood import Expectation, Likelihood, Observation
 from calibrate.inference.observed import Paths
 from calibrate.inference.profile import LEVELS, half_delta
@@ -112,18 +112,11 @@ def fitted(
         starts += starts_along(likelihood, mu, places)
     free = range(len(bounds))
     best, held = (
-        _lowest([descend(likelihood, start, bounds, chosen) for start in starts])
+        lowest([descend(likelihood, start, bounds, chosen) for start in starts])
         for chosen in (list(free), list(free)[1:])
     )
     best = best.better(descend(likelihood, held.parameters, bounds, list(free)))
     return best.parameters, held.nll - best.nll, best.found & held.found
-
-
-def _lowest(minima: list[Minima]) -> Minima:
-    lowest = minima[0]
-    for other in minima[1:]:
-        lowest = lowest.better(other)
-    return lowest
 
 
 def true_values(expected: Expectation, values: Mapping[str, float]) -> FloatArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -37,6 +38,11 @@ class Minima:
             np.where(lower, other.nll, self.nll),
             np.where(lower, other.found, self.found),
         )
+
+
+def lowest(searches: Sequence[Minima]) -> Minima:
+    """The lowest of several searches of the same likelihoods, for each of them."""
+    return reduce(Minima.better, searches)
 
 
 def descend(

@@ -15,34 +15,38 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from calibrate.errors import DataError
-from calibrate.estimate import Score
 from calibrate.inference.bins import ScoreBins
 from calibrate.inference.contents import Axes, Constant, Contents
-from calibrate.inference.templates import CLASSES, Replicas, scored_bins
+from calibrate.inference.templates import (
+    BLOCKS,
+    CLASSES,
+    Scoring,
+    by_block,
+    jackknifed,
+    scored_bins,
+)
 from calibrate.sample import FloatArray, IntArray, Sample
 
 
 @dataclass(frozen=True)
 class Paths:
     """Paths (u, g) of the events of one point through the bins at the g settings of `axes` (g = 1
-    for a score without nuisances), their expected numbers (2, u) of background and signal at μ = 1,
-    and the same in bootstrap replicas (r, 2, u)."""
+    for a score without nuisances), and their expected numbers (j, 2, u) of background and signal at
+    μ = 1 in the blocks of events."""
 
     axes: Axes
     bins: ScoreBins
     visited: IntArray
-    expected: FloatArray
-    replicas: FloatArray
+    blocks: FloatArray
 
     @classmethod
     def of(
         cls,
-        score: Score,
+        score: Scoring,
         sample: Sample,
         values: Mapping[str, float],
         axes: Axes,
         bins: ScoreBins,
-        replicas: Replicas,
     ) -> Paths:
         """Of a sample at its true `values`."""
         tested = axes.settings() if score.uses_nuisances else [dict(values)]
@@ -51,24 +55,26 @@ class Paths:
         visited = seen[first]
         place = row + len(visited) * sample.z[:, 0].astype(np.int64)
         shape = (len(CLASSES), len(visited))
-        size = shape[0] * shape[1]
-        expected = np.bincount(place, weights=sample.w, minlength=size).reshape(shape)
-        resampled = [np.bincount(place, weights=sample.w * counts, minlength=size).reshape(shape)
-                     for counts in replicas.counts(sample.group)]  # fmt: skip
-        resampled_array = np.array(resampled).reshape(replicas.number, *shape)
-        return cls(axes, bins, visited, expected, resampled_array)
+        blocks = by_block(sample.w, sample.group, place, shape[0] * shape[1])
+        return cls(axes, bins, visited, blocks.reshape(BLOCKS, *shape))
 
-    def asimov(self, strength: float, replica: int | None = None) -> Contents:
-        """The expected counts, in a bootstrap replica of the events if one is named."""
-        background, signal = self.expected if replica is None else self.replicas[replica]
-        return self._contents((background + strength * signal)[None])
+    def asimov(self, strength: float) -> Contents:
+        """The expected counts."""
+        background, signal = self.blocks.sum(axis=0)
+        return self._contents((background + strength * signal)[None], single=True)
+
+    def jackknifed(self, strength: float) -> Contents:
+        """The expected counts with each block of events left out, as j experiments."""
+        left_out = jackknifed(self.blocks)
+        return self._contents(left_out[:, 0] + strength * left_out[:, 1])
 
     def drawn(self, strength: float, number: int, rng: np.random.Generator) -> Contents:
         """The counts of `number` pseudo-experiments.
 
         Raises DataError where negative weights leave a path with less than nothing.
         """
-        expected = self.expected[0] + strength * self.expected[1]
+        background, signal = self.blocks.sum(axis=0)
+        expected = background + strength * signal
         negative = int(np.sum(expected < 0))
         if negative:
             raise DataError(
@@ -78,7 +84,7 @@ class Paths:
             )
         return self._contents(rng.poisson(expected, (number, expected.size)).astype(np.float64))
 
-    def _contents(self, events: FloatArray) -> Contents:
+    def _contents(self, events: FloatArray, *, single: bool = False) -> Contents:
         """Counts as a function of the nuisances, of numbers (p, u) of events on each path."""
         paths, settings = self.visited.shape
         cells = (self.visited + len(self.bins) * np.arange(settings)).reshape(-1)
@@ -86,7 +92,6 @@ class Paths:
         rows = np.repeat(np.arange(paths), settings)
         counts = (csr_matrix((np.ones(rows.size), (rows, cells)), shape).T @ events.T).T
         counts = counts.reshape(len(events), settings, len(self.bins))
-        single = len(events) == 1
         if settings == 1:
             return Constant(counts[0, 0] if single else counts[:, 0])
         filled = np.swapaxes(counts, 0, 1)

@@ -18,20 +18,22 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from calibrate.errors import FitError
-from calibrate.inference.descent import Minima, descend, starts_along
+from calibrate.inference.descent import Minima, descend, lowest, starts_along
+from calibrate.inference.intervals import ends
 from calibrate.inference.likelihood import Likelihood
 from calibrate.sample import FloatArray
 
 LEVELS: Mapping[str, float] = {"68": 0.6827, "95": 0.95}
 PLACES = 41
-TIE = 0.5
-"""-log L above the minimum below which another minimum is as good."""
+TIE = 1.92
+"""-log L above the minimum (the 95 % limit) up to which another minimum is told."""
 APART = 0.5
 """Distance of two minima that are one, in widths of the parameter."""
 TOLERANCE = 1e-4
 """Of iminuit: the expected gain of -log L at the end is a fiftieth of it."""
-PRECISE = 1e-3
-"""Relative to the distance from the best value, of the ends of an interval."""
+AGREES = 0.01
+"""How well iminuit must confirm the rise of -log L at an end, relative to that rise."""
+PRECISE = 1e-4
 GROWTH = 1.5
 FARTHEST = 40
 
@@ -123,17 +125,21 @@ class Profile:
         """The profiled -log L (m,) at values (m,) of a parameter, above the minimum; all at once,
         by Gauss-Newton steps from every local minimum of the scan."""
         others = [k for k in self.free if k != parameter]
-        found: Minima | None = None
-        for start in self._starts():
+        bounds = self.bounds.copy()
+        bounds[parameter] = (-np.inf, np.inf)
+        searches = []
+        for start in self._starts:
             theta = np.tile(start, (len(values), 1))
             theta[:, parameter] = values
-            ended = descend(self.likelihood, theta, self._open(parameter), others)
-            found = ended if found is None else found.better(ended)
-        return np.full(len(values), np.nan) if found is None else found.nll - self.best.nll
+            searches.append(descend(self.likelihood, theta, bounds, others))
+        return np.asarray(lowest(searches).nll - self.best.nll)
 
     def interval(self, parameter: int = 0, level: float = LEVELS["68"]) -> Interval:
         """Where the profile of a parameter has risen by half the quantile of χ²₁, on both sides;
-        an end that the bound cuts off is the bound."""
+        an end that the bound cuts off is the bound.
+
+        Raises FitError, with the minimiser's reason, where iminuit does not converge.
+        """
         low, high = (self._end(parameter, side, half_delta(level)) for side in (-1, 1))
         return Interval(low[0], high[0], (low[1], high[1]))
 
@@ -144,21 +150,31 @@ class Profile:
         return tuple(self.names[k] for k in self.free if away[k] <= max(reach[k], 1e-9))
 
     def _end(self, parameter: int, side: int, rise: float) -> tuple[float, bool]:
-        """The nearest crossing on one side, bracketed by growing steps."""
+        """The end on one side, and whether it is a crossing; iminuit confirms it, or searches
+        itself."""
+        best = Minima(self.best.parameters[None], np.array([self.best.nll]), np.ones(1, bool))
+        starts = [start[None] for start in self._starts]
+        found = ends(
+            self.likelihood, best, starts, self.bounds, self.free, parameter, side, rise
+        )  # fmt: skip
+        value, closed = float(found.values[0]), bool(found.closed[0])
+        excess = self._conditional(parameter, value)
+        if abs(excess - rise) <= AGREES * rise or (not closed and excess < rise):
+            return value, closed
+        return self._crossing(parameter, side, rise)
+
+    def _crossing(self, parameter: int, side: int, rise: float) -> tuple[float, bool]:
+        """The nearest crossing on one side by iminuit alone, bracketed by growing steps."""
         bound = self.bounds[parameter, (1 + side) // 2]
         inner = self.best.parameters[parameter]
         step = np.sqrt(2 * rise) / self._information(self.best)[parameter]
-
-        def excess(value: float) -> float:
-            return self._conditional(parameter, value) - rise
-
         for _ in range(FARTHEST):
-            outer = inner + side * step
-            if side * (bound - outer) <= 0:
-                outer = bound
-            if excess(outer) > 0:
-                reach = abs(outer - self.best.parameters[parameter])
-                return float(brentq(excess, inner, outer, xtol=PRECISE * reach)), True
+            outer = side * min(side * (inner + side * step), side * bound)
+            if self._conditional(parameter, outer) > rise:
+                return float(brentq(
+                    lambda value: self._conditional(parameter, value) - rise, inner, outer,
+                    xtol=PRECISE * step,
+                )), True  # fmt: skip
             if outer == bound:
                 break
             inner, step = outer, GROWTH * step
@@ -167,14 +183,14 @@ class Profile:
     def _conditional(self, parameter: int, value: float) -> float:
         """The profiled -log L at one value, above the minimum, by iminuit."""
         held = self.holding({parameter: value})
-        return min(best.nll for best in held._searches(self._starts())) - self.best.nll
+        return min(best.nll for best in held._searches(self._starts)) - self.best.nll
 
     def _searches(self, starts: Sequence[FloatArray] | None = None) -> list[Best]:
         """The end of every search that converges."""
         if not self.free:
             return [Best(self.start, self._value(self.start))]
         found, reasons = [], []
-        for start in self._starts() if starts is None else starts:
+        for start in self._starts if starts is None else starts:
             begin = np.where(np.isin(np.arange(len(start)), self.fixed), self.start, start)
             ended = self._migrad(begin)
             if ended.valid:
@@ -217,17 +233,9 @@ class Profile:
         """One over the width (1+d,) of each parameter with the others fixed."""
         return np.asarray(1 / self._scales(best.parameters))
 
-    def _open(self, parameter: int) -> FloatArray:
-        bounds = self.bounds.copy()
-        bounds[parameter] = (-np.inf, np.inf)
-        return bounds
-
-    def _starts(self) -> list[FloatArray]:
-        """Every local minimum of a scan along each free nuisance, after a descent in μ."""
-        return self._known_starts
-
     @cached_property
-    def _known_starts(self) -> list[FloatArray]:
+    def _starts(self) -> list[FloatArray]:
+        """`start`, and every local minimum of a scan along each free nuisance."""
         found = [self.start]
         for k in self.free:
             if k == 0:

@@ -2,21 +2,21 @@
 
 Every filling takes the same simulated events, moved to other nuisances and scored again, so that
 templates fluctuate together and their changes are known better than they are themselves.
-Bootstrap replicas of the events, the same in all fillings and of all scores, say what the finite
-simulation leaves open in whatever is made of templates.
+What the finite simulation leaves open in a result is told by a jackknife: events are parted into
+ten blocks by their groups, the same in all fillings and of all scores, and each block is left out
+once. One pass over the events fills all blocks, where bootstrap replicas take a pass each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibrate.errors import ConfigurationError, DataError
-from calibrate.estimate import Score
 from calibrate.inference.bins import ScoreBins
 from calibrate.inference.contents import Axes, Contents
 from calibrate.inference.likelihood import Expectation
@@ -25,6 +25,7 @@ from calibrate.task import Auxiliary, InferenceTask, LabelledEvents, Nuisance, P
 
 WIDTHS_REACHED = 4.0
 CLASSES = ("background", "signal")
+BLOCKS = 10
 
 
 def axes_of(task: InferenceTask, points: tuple[Point, ...], number: int) -> Axes:
@@ -59,77 +60,74 @@ def _knots(nuisance: Nuisance, points: tuple[Point, ...], number: int) -> FloatA
     return np.unique(knots)
 
 
+class Scoring(Protocol):
+    """What templates need of a score."""
+
+    @property
+    def uses_nuisances(self) -> bool: ...
+
+    def score(self, x: FloatArray, values: Mapping[str, float | FloatArray]) -> FloatArray: ...
+
+
 @dataclass(frozen=True)
-class Replicas:
-    """Poisson(1) counts of bootstrap replicas by group of the events; none if `number` is 0."""
+class FrozenAt:
+    """A score at fixed assumed values of the nuisances, whatever is tested."""
 
-    number: int
-    seed: np.random.SeedSequence
-    kept: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False, compare=False)
+    of: Scoring
+    values: Mapping[str, float]
 
-    def counts(self, group: IntArray) -> Iterator[FloatArray]:
-        """The counts (n,) of one replica after the other: the same for a group wherever it
-        appears."""
-        if not self.number:
-            return
-        size = 1 << int(group.max()).bit_length()
-        if size not in self.kept:
-            self.kept[size] = np.stack(
-                [np.random.default_rng(seed).poisson(1.0, size).astype(np.uint8)
-                 for seed in self._seeds()]
-            )  # fmt: skip
-        for row in self.kept[size]:
-            yield row[group].astype(np.float64)
+    @property
+    def uses_nuisances(self) -> bool:
+        return False
 
-    def _seeds(self) -> list[np.random.SeedSequence]:
-        """One for each replica, so that a longer row begins like a shorter one."""
-        key = self.seed.spawn_key
-        return [
-            np.random.SeedSequence(self.seed.entropy, spawn_key=(*key, r))
-            for r in range(self.number)
-        ]
+    def score(self, x: FloatArray, values: Mapping[str, float | FloatArray]) -> FloatArray:
+        return self.of.score(x, self.values)
 
 
 @dataclass(frozen=True)
 class Templates:
-    """Sums of weights and of their squares (g, 2, n_b) of background and signal at the settings of
-    `axes`, and the sums in bootstrap replicas (g, r, 2, n_b)."""
+    """Sums of weights in the blocks of events (g, j, 2, n_b), and of their squares (g, 2, n_b), of
+    background and signal at the settings of `axes`."""
 
     axes: Axes
     bins: ScoreBins
-    sums: FloatArray
+    blocks: FloatArray
     squares: FloatArray
-    replicas: FloatArray
 
     @classmethod
-    def fill(
-        cls, score: Score, events: LabelledEvents, axes: Axes, bins: ScoreBins, replicas: Replicas
-    ) -> Templates:
+    def fill(cls, score: Scoring, events: LabelledEvents, axes: Axes, bins: ScoreBins) -> Templates:
         """Move the events to every setting, score them there and fill the bins.
 
         Raises DataError where a class has no events.
         """
-        filled = [_fill(score, events.at(values), values, bins, replicas)
-                  for values in axes.settings()]  # fmt: skip
+        filled = [_fill(score, events.at(values), values, bins) for values in axes.settings()]
         return cls(axes, bins, *(np.stack(parts) for parts in zip(*filled, strict=True)))
 
-    def merged(self) -> Templates:
-        """With bins joined until none is empty anywhere."""
-        bins, firsts = self.bins.merged(self.sums, self.squares)
-        sums, squares, replicas = (
-            np.add.reduceat(array, firsts, axis=-1)
-            for array in (self.sums, self.squares, self.replicas)
-        )
-        return Templates(self.axes, bins, sums, squares, replicas)
+    @cached_property
+    def sums(self) -> FloatArray:
+        """Sums of weights (g, 2, n_b)."""
+        return self.blocks.sum(axis=1)
 
-    def replica(self, number: int) -> Templates:
-        """The templates of one bootstrap replica."""
-        return replace(self, sums=self.replicas[:, number])
+    def merged(self) -> Templates:
+        """With bins joined until none is empty anywhere, whichever block is left out."""
+        left_out = jackknifed(self.blocks)
+        bins, firsts = self.bins.merged(left_out, self.squares[:, None])
+        blocks, squares = (
+            np.add.reduceat(array, firsts, axis=-1) for array in (self.blocks, self.squares)
+        )
+        return Templates(self.axes, bins, blocks, squares)
 
     @cached_property
     def contents(self) -> tuple[Contents, Contents]:
         """Signal and background as functions of the nuisances."""
         background, signal = (self.axes.product(self.sums[:, k]) for k in range(2))
+        return signal, background
+
+    @cached_property
+    def jackknifed(self) -> tuple[Contents, Contents]:
+        """The same with each block left out, as j experiments."""
+        left_out = jackknifed(self.blocks)
+        background, signal = (self.axes.product(left_out[:, :, k]) for k in range(2))
         return signal, background
 
     def variance(self, values: Mapping[str, float]) -> FloatArray:
@@ -153,22 +151,33 @@ class Templates:
         return Expectation(signal, background, variance, nuisances, self.axes.bounds, auxiliary)
 
 
+def jackknifed(blocks: FloatArray) -> FloatArray:
+    """Sums over all blocks (…, j, 2, n) but one, scaled to all."""
+    return (blocks.sum(axis=-3, keepdims=True) - blocks) * (BLOCKS / (BLOCKS - 1))
+
+
+def jackknife_error(values: FloatArray) -> float:
+    """The error of a result whose values (j,) without one block each are known."""
+    return float(np.sqrt((BLOCKS - 1) * np.var(values)))
+
+
+def by_block(w: FloatArray, group: IntArray, index: IntArray, size: int) -> FloatArray:
+    """Σw of every block in the cells that `index` (n,) names, (j, size)."""
+    cells = index + size * (group % BLOCKS)
+    return np.bincount(cells, weights=w, minlength=size * BLOCKS).reshape(BLOCKS, size)
+
+
 def _fill(
-    score: Score, sample: Sample, values: Mapping[str, float], bins: ScoreBins, replicas: Replicas
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+    score: Scoring, sample: Sample, values: Mapping[str, float], bins: ScoreBins
+) -> tuple[FloatArray, FloatArray]:
     index = scored_bins(score, sample, values, bins) + len(bins) * _labels(sample)
-    size, shape = 2 * len(bins), (2, len(bins))
-    sums, squares = (
-        np.bincount(index, weights=w, minlength=size).reshape(shape)
-        for w in (sample.w, sample.w**2)
-    )
-    resampled = [np.bincount(index, weights=sample.w * counts, minlength=size).reshape(shape)
-                 for counts in replicas.counts(sample.group)]  # fmt: skip
-    return sums, squares, np.array(resampled).reshape(replicas.number, *shape)
+    size, shape = len(CLASSES) * len(bins), (len(CLASSES), len(bins))
+    blocks = by_block(sample.w, sample.group, index, size).reshape(BLOCKS, *shape)
+    return blocks, np.bincount(index, weights=sample.w**2, minlength=size).reshape(shape)
 
 
 def scored_bins(
-    score: Score, sample: Sample, values: Mapping[str, float], bins: ScoreBins
+    score: Scoring, sample: Sample, values: Mapping[str, float], bins: ScoreBins
 ) -> IntArray:
     """The bin (n,) of each event's score under assumed values of the nuisances.
 
