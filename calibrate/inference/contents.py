@@ -20,7 +20,7 @@ from calibrate.errors import ConfigurationError
 from calibrate.sample import FloatArray
 
 Filled = tuple[FloatArray, FloatArray, FloatArray]
-"""Contents (p, n_b), their first, and their pure second derivatives by the nuisances (p, d, n_b)."""
+"""Contents (p, n_b), their first and pure second derivatives by the nuisances (p, d, n_b)."""
 
 
 class Contents(Protocol):
@@ -61,8 +61,8 @@ class Spline:
         """Values, first and second derivatives (p, n_b) at z (p,)."""
         index = np.clip(np.searchsorted(self.knots, z, side="right") - 1, 0, len(self.knots) - 2)
         single = self.coefficients.ndim == 3
-        rows = (index,) if single else (index, np.arange(z.size))
-        a, b, c, d = self.coefficients[(slice(None), *rows)]
+        rows = np.arange(z.size)
+        a, b, c, d = self.coefficients[:, index] if single else self.coefficients[:, index, rows]
         t = (z - self.knots[index])[:, None]
         values, slopes = ((a * t + b) * t + c) * t + d, (3 * a * t + 2 * b) * t + c
         return values, slopes, 6 * a * t + 2 * b

@@ -10,13 +10,14 @@ our likelihood of the exported model is pyhf's but for a constant.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from calibrate.errors import ConfigurationError
+from calibrate.errors import ConfigurationError, FitError
 from calibrate.inference.contents import Constant, Filled
 from calibrate.inference.likelihood import Expectation, Likelihood, Observation
 from calibrate.sample import FloatArray
@@ -75,11 +76,7 @@ class BinnedModel:
 
     def __post_init__(self) -> None:
         for nuisance in self.nuisances:
-            if nuisance.width is None:
-                raise ConfigurationError(
-                    f"the nuisance '{nuisance.name}' has no constraint: HistFactory needs a width "
-                    "for its templates up and down"
-                )
+            required_width(nuisance)
 
     @property
     def bounds(self) -> FloatArray:
@@ -124,7 +121,9 @@ class BinnedModel:
             "version": VERSION,
         }  # fmt: skip
 
-    def _sample(self, name: str, templates: ThreePoint, errors: FloatArray | None) -> dict[str, Any]:
+    def _sample(
+        self, name: str, templates: ThreePoint, errors: FloatArray | None
+    ) -> dict[str, Any]:
         modifiers: list[dict[str, Any]] = [
             {"name": nuisance.name, "type": "histosys",
              "data": {"lo_data": low.tolist(), "hi_data": high.tolist()}}
@@ -139,6 +138,16 @@ class BinnedModel:
         return {"name": name, "data": templates.nominal.tolist(), "modifiers": modifiers}
 
 
+def required_width(nuisance: Nuisance) -> float:
+    """The width of a nuisance's constraint; ConfigurationError where there is none."""
+    if nuisance.width is None:
+        raise ConfigurationError(
+            f"the nuisance '{nuisance.name}' has no constraint: HistFactory needs a width for its "
+            "templates up and down: use evaluator.likelihood.workspaces=false"
+        )
+    return nuisance.width
+
+
 @dataclass(frozen=True)
 class PyhfFit:
     """pyhf's best μ and nuisances (d,), and its -2 log L there."""
@@ -149,9 +158,9 @@ class PyhfFit:
 
 
 def pyhf_fit(workspace: dict[str, Any], model: BinnedModel) -> PyhfFit:
-    """What pyhf (NumPy, iminuit) finds in the workspace of a model.
+    """What pyhf (PyTorch for exact gradients, SciPy) finds in the workspace of a model.
 
-    Raises ConfigurationError without pyhf.
+    Raises ConfigurationError without pyhf, FitError where it does not converge.
     """
     try:
         import pyhf
@@ -159,10 +168,16 @@ def pyhf_fit(workspace: dict[str, Any], model: BinnedModel) -> PyhfFit:
         raise ConfigurationError(
             "evaluator.likelihood.pyhf=true needs pyhf: pip install 'hep-calibrate[pyhf]'"
         ) from error
-    built = pyhf.Workspace(workspace)
-    fitted = built.model()
-    pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-8, strategy=2))
-    best, twice = pyhf.infer.mle.fit(built.data(fitted), fitted, return_fitted_val=True)
-    alphas = [best[fitted.config.par_slice(n.name)][0] for n in model.nuisances]
+    optimizer = pyhf.optimize.scipy_optimizer(tolerance=1e-14, maxiter=100_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # PyTorch's, of how pyhf makes its tensors
+        pyhf.set_backend("pytorch", optimizer, precision="64b")
+        built = pyhf.Workspace(workspace)
+        fitted = built.model()
+        try:
+            best, twice = pyhf.infer.mle.fit(built.data(fitted), fitted, return_fitted_val=True)
+        except pyhf.exceptions.FailedMinimization as error:
+            raise FitError(f"pyhf finds no minimum: {error}") from error
+    alphas = [float(best[fitted.config.par_slice(n.name)][0]) for n in model.nuisances]
     values = model.signal.centres + model.signal.widths * np.array(alphas)
     return PyhfFit(float(best[fitted.config.poi_index]), values, float(twice))

@@ -197,7 +197,9 @@ class Likelihood:
         index = np.arange(1, 1 + z.shape[1])
         information[:, index, index] += precision
         if measured.shape[1]:
-            gradient[:, 1:] += np.einsum("pj,pdj->pd", 1 - self.observed.auxiliary / measured, slopes)
+            gradient[:, 1:] += np.einsum(
+                "pj,pdj->pd", 1 - self.observed.auxiliary / measured, slopes
+            )
             information[:, 1:, 1:] += np.einsum("pdj,pj,pej->pde", slopes, 1 / measured, slopes)
 
     def _gamma(self, nu: FloatArray, n: FloatArray) -> FloatArray:
@@ -215,14 +217,15 @@ class Likelihood:
             (gamma - self.observed.gammas) ** 2, delta2, out=np.zeros_like(gamma), where=delta2 > 0
         )
         terms = poisson_terms(nu * gamma, n) + 0.5 * pull2
-        return np.where((nu > 0).all(axis=-1), terms.sum(axis=-1), np.inf)
+        return np.asarray(np.where((nu > 0).all(axis=-1), terms.sum(axis=-1), np.inf))
 
     def _constraints(self, z: FloatArray, measured: FloatArray) -> FloatArray:
         pulls = (z - self.observed.centres) / self.expected.widths
-        pulled = 0.5 * np.sum(pulls**2, axis=-1)
+        pulled: FloatArray = 0.5 * np.sum(pulls**2, axis=-1)
         if not measured.shape[1]:
             return pulled
-        return pulled + np.sum(poisson_terms(measured, self.observed.auxiliary), axis=-1)
+        terms = poisson_terms(measured, self.observed.auxiliary)
+        return np.asarray(pulled + terms.sum(axis=-1))
 
 
 def _add_curvature(information: FloatArray, curved: FloatArray) -> None:
@@ -247,7 +250,9 @@ def _beyond_leading(n: FloatArray) -> FloatArray:
     inverse = 1 / large**2
     series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / large
     few = np.minimum(n, LARGE)
-    direct = gammaln(few + 1) - np.where(few > 0, few * np.log(np.where(few > 0, few, 1.0)) - few, 0)
+    direct = gammaln(few + 1) - np.where(
+        few > 0, few * np.log(np.where(few > 0, few, 1.0)) - few, 0
+    )
     return np.where(n >= LARGE, 0.5 * np.log(2 * np.pi * large) + series, direct)
 
 

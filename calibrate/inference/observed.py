@@ -68,8 +68,10 @@ class Paths:
         left_out = jackknifed(self.blocks)
         return self._contents(left_out[:, 0] + strength * left_out[:, 1])
 
-    def drawn(self, strength: float, number: int, rng: np.random.Generator) -> Contents:
-        """The counts of `number` pseudo-experiments.
+    def drawn(
+        self, strength: float, number: int, rng: np.random.Generator, *, single: bool = False
+    ) -> Contents:
+        """The counts of `number` pseudo-experiments, of one as a `single` observation.
 
         Raises DataError where negative weights leave a path with less than nothing.
         """
@@ -82,7 +84,8 @@ class Paths:
                 "less than nothing, so no pseudo-experiments can be drawn: use "
                 "evaluator.likelihood.experiments=0"
             )
-        return self._contents(rng.poisson(expected, (number, expected.size)).astype(np.float64))
+        events = rng.poisson(expected, (number, expected.size)).astype(np.float64)
+        return self._contents(events, single=single)
 
     def _contents(self, events: FloatArray, *, single: bool = False) -> Contents:
         """Counts as a function of the nuisances, of numbers (p, u) of events on each path."""

@@ -34,6 +34,8 @@ TOLERANCE = 1e-4
 AGREES = 0.01
 """How well iminuit must confirm the rise of -log L at an end, relative to that rise."""
 PRECISE = 1e-4
+AT_BOUND = 1e-3
+"""Distance of a bound, in widths of the parameter, that is no distance."""
 GROWTH = 1.5
 FARTHEST = 40
 
@@ -145,9 +147,9 @@ class Profile:
 
     def at_bound(self) -> tuple[str, ...]:
         """The names of the parameters whose best value is a bound."""
-        reach = 1e-6 * (self.bounds[:, 1] - self.bounds[:, 0])
         away = np.abs(self.best.parameters[:, None] - self.bounds).min(axis=1)
-        return tuple(self.names[k] for k in self.free if away[k] <= max(reach[k], 1e-9))
+        reach = AT_BOUND / self._information(self.best)
+        return tuple(self.names[k] for k in self.free if away[k] <= reach[k])
 
     def _end(self, parameter: int, side: int, rise: float) -> tuple[float, bool]:
         """The end on one side, and whether it is a crossing; iminuit confirms it, or searches
@@ -219,7 +221,7 @@ class Profile:
         return float(self.likelihood(*_single(parameters))[0])
 
     def _gradient(self, parameters: FloatArray) -> FloatArray:
-        return self.likelihood.derivatives(*_single(parameters)).gradient[0]
+        return np.asarray(self.likelihood.derivatives(*_single(parameters)).gradient[0])
 
     def _scales(self, parameters: FloatArray) -> FloatArray:
         """Steps of the parameters, within a tenth of their bounds."""
@@ -227,7 +229,7 @@ class Profile:
             most = 0.1 * (self.bounds[:, 1] - self.bounds[:, 0])
         information = self.likelihood.derivatives(*_single(parameters)).information[0]
         precision = np.sqrt(np.maximum(np.diagonal(information), 1e-300))
-        return np.minimum(1 / precision, np.where(np.isfinite(most), most, np.inf))
+        return np.asarray(np.minimum(1 / precision, np.where(np.isfinite(most), most, np.inf)))
 
     def _information(self, best: Best) -> FloatArray:
         """One over the width (1+d,) of each parameter with the others fixed."""
@@ -241,7 +243,8 @@ class Profile:
             if k == 0:
                 continue
             places = np.tile(self.start[1:], (PLACES, 1))
-            places[:, k - 1] = np.linspace(*self.bounds[k], PLACES)
+            low, high = self.bounds[k]
+            places[:, k - 1] = np.linspace(low, high, PLACES)
             found += [s[0] for s in starts_along(self.likelihood, self.start[:1], places)]
         return list({tuple(np.round(start, 12)): start for start in found}.values())
 

@@ -9,7 +9,7 @@ once. One pass over the events fills all blocks, where bootstrap replicas take a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -21,25 +21,25 @@ from calibrate.inference.bins import ScoreBins
 from calibrate.inference.contents import Axes, Contents
 from calibrate.inference.likelihood import Expectation
 from calibrate.sample import FloatArray, IntArray, Sample
-from calibrate.task import Auxiliary, InferenceTask, LabelledEvents, Nuisance, Point
+from calibrate.task import Auxiliary, LabelledEvents, Nuisance, Point
 
 WIDTHS_REACHED = 4.0
 CLASSES = ("background", "signal")
 BLOCKS = 10
 
 
-def axes_of(task: InferenceTask, points: tuple[Point, ...], number: int) -> Axes:
+def axes_of(nuisances: Sequence[Nuisance], points: Sequence[Point], number: int) -> Axes:
     """`number` values of each nuisance, over its range or four widths where that is smaller,
     and over all points; the nominal value and those of the points are among them.
 
     Raises ConfigurationError for a nuisance with neither range nor width, and for a point outside
     a range.
     """
-    nominal = {each.name: each.nominal for each in task.nuisances}
-    return Axes(nominal, {each.name: _knots(each, points, number) for each in task.nuisances})
+    nominal = {each.name: each.nominal for each in nuisances}
+    return Axes(nominal, {each.name: _knots(each, points, number) for each in nuisances})
 
 
-def _knots(nuisance: Nuisance, points: tuple[Point, ...], number: int) -> FloatArray:
+def _knots(nuisance: Nuisance, points: Sequence[Point], number: int) -> FloatArray:
     needed = {nuisance.nominal, *(point.values[nuisance.name] for point in points)}
     for value in sorted(needed):
         if not nuisance.low <= value <= nuisance.high:
@@ -106,7 +106,7 @@ class Templates:
     @cached_property
     def sums(self) -> FloatArray:
         """Sums of weights (g, 2, n_b)."""
-        return self.blocks.sum(axis=1)
+        return np.asarray(self.blocks.sum(axis=1))
 
     def merged(self) -> Templates:
         """With bins joined until none is empty anywhere, whichever block is left out."""
@@ -136,11 +136,11 @@ class Templates:
         names = list(values)
         settings = np.array([[setting[name] for name in names] for setting in self.axes.settings()])
         place = int(np.argmin(np.sum((settings - [values[n] for n in names]) ** 2, axis=1)))
-        return self.squares[place].sum(axis=0) / self.sums[place].sum(axis=0) ** 2
+        return np.asarray(self.squares[place].sum(axis=0) / self.sums[place].sum(axis=0) ** 2)
 
     def expectation(
         self,
-        nuisances: tuple[Nuisance, ...],
+        nuisances: Sequence[Nuisance],
         values: Mapping[str, float],
         auxiliary: Auxiliary | None = None,
     ) -> Expectation:
@@ -153,7 +153,7 @@ class Templates:
 
 def jackknifed(blocks: FloatArray) -> FloatArray:
     """Sums over all blocks (…, j, 2, n) but one, scaled to all."""
-    return (blocks.sum(axis=-3, keepdims=True) - blocks) * (BLOCKS / (BLOCKS - 1))
+    return np.asarray((blocks.sum(axis=-3, keepdims=True) - blocks) * (BLOCKS / (BLOCKS - 1)))
 
 
 def jackknife_error(values: FloatArray) -> float:
@@ -164,7 +164,8 @@ def jackknife_error(values: FloatArray) -> float:
 def by_block(w: FloatArray, group: IntArray, index: IntArray, size: int) -> FloatArray:
     """Σw of every block in the cells that `index` (n,) names, (j, size)."""
     cells = index + size * (group % BLOCKS)
-    return np.bincount(cells, weights=w, minlength=size * BLOCKS).reshape(BLOCKS, size)
+    summed = np.bincount(cells, weights=w, minlength=size * BLOCKS)
+    return np.asarray(summed, dtype=np.float64).reshape(BLOCKS, size)
 
 
 def _fill(
@@ -173,7 +174,8 @@ def _fill(
     index = scored_bins(score, sample, values, bins) + len(bins) * _labels(sample)
     size, shape = len(CLASSES) * len(bins), (len(CLASSES), len(bins))
     blocks = by_block(sample.w, sample.group, index, size).reshape(BLOCKS, *shape)
-    return blocks, np.bincount(index, weights=sample.w**2, minlength=size).reshape(shape)
+    squares = np.bincount(index, weights=sample.w**2, minlength=size)
+    return blocks, np.asarray(squares, dtype=np.float64).reshape(shape)
 
 
 def scored_bins(

@@ -36,6 +36,13 @@ from calibrate.records.distributions import (
     SpectrumHistogram,
     TailHistogram,
 )
+from calibrate.records.likelihood import (
+    LikelihoodMap,
+    ProfileCurve,
+    Repetitions,
+    TemplateCurve,
+    WorkspaceFile,
+)
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
 from calibrate.records.transport import (
     SpectrumShift,
@@ -65,12 +72,15 @@ __all__ = [
     "Findings",
     "FitSummary",
     "JointHistogram",
+    "LikelihoodMap",
     "Outcome",
     "PriorApplication",
     "PriorSensitivity",
+    "ProfileCurve",
     "PullHistogram",
     "Quantity",
     "Record",
+    "Repetitions",
     "ResolutionFit",
     "ResponseHistogram",
     "SlicedClosure",
@@ -78,11 +88,13 @@ __all__ = [
     "SpectrumShift",
     "Table",
     "TailHistogram",
+    "TemplateCurve",
     "TrainingCurve",
     "TransportApplication",
     "TransportCurve",
     "TransportHistogram",
     "TwoSample",
+    "WorkspaceFile",
     "bin_state",
     "fit_state",
 ]
@@ -153,6 +165,11 @@ Record = (
     | TransportCurve
     | TwoSample
     | SpectrumShift
+    | LikelihoodMap
+    | ProfileCurve
+    | TemplateCurve
+    | Repetitions
+    | WorkspaceFile
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}
