@@ -204,11 +204,12 @@ class LikelihoodEvaluator:
             start = np.array([strength, *model.signal.centres])
             profile = Profile(model.likelihood(), np.vstack([bounds, model.bounds]), start)
             where = f"likelihood/{seen.point.name}"
-            found = {f"{where}/workspace_mu_hat": Quantity(float(profile.best.parameters[0]))}
+            best = profile.best.parameters
+            found = {f"{where}/workspace_mu_hat": Quantity(float(best[0]))}
             workspace = model.workspace(bounds)
             if self.pyhf:
-                best = pyhf_fit(workspace, model).strength
-                found[f"{where}/pyhf_mu_hat"] = Quantity(best)
+                fitted = pyhf_fit(workspace, model, best)
+                found[f"{where}/pyhf_mu_hat"] = Quantity(fitted.strength)
         except (FitError, DataError) as error:
             warnings.append(f"{label}, {seen.point.name}: no workspace: {error}")
             return {}, []

@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -157,8 +158,9 @@ class PyhfFit:
     twice_nll: float
 
 
-def pyhf_fit(workspace: dict[str, Any], model: BinnedModel) -> PyhfFit:
-    """What pyhf (PyTorch for exact gradients, SciPy) finds in the workspace of a model.
+def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -> PyhfFit:
+    """What pyhf (PyTorch for exact gradients, SciPy) finds in the workspace of a model, from its own
+    start and from `start` (1+d,), μ and nuisances: templates may have several minima.
 
     Raises ConfigurationError without pyhf, FitError where it does not converge.
     """
@@ -174,10 +176,31 @@ def pyhf_fit(workspace: dict[str, Any], model: BinnedModel) -> PyhfFit:
         pyhf.set_backend("pytorch", optimizer, precision="64b")
         built = pyhf.Workspace(workspace)
         fitted = built.model()
-        try:
-            best, twice = pyhf.infer.mle.fit(built.data(fitted), fitted, return_fitted_val=True)
-        except pyhf.exceptions.FailedMinimization as error:
-            raise FitError(f"pyhf finds no minimum: {error}") from error
+        best, twice = _lowest(pyhf, built.data(fitted), fitted, start, model)
     alphas = [float(best[fitted.config.par_slice(n.name)][0]) for n in model.nuisances]
     values = model.signal.centres + model.signal.widths * np.array(alphas)
     return PyhfFit(float(best[fitted.config.poi_index]), values, float(twice))
+
+
+def _lowest(
+    pyhf: ModuleType,
+    data: Any,
+    fitted: Any,
+    start: FloatArray,
+    model: BinnedModel,
+) -> tuple[Any, float]:
+    """The lower of pyhf's minima from two starts, and its -2 log L."""
+    there = fitted.config.suggested_init()
+    there[fitted.config.poi_index] = float(start[0])
+    for k, nuisance in enumerate(model.nuisances):
+        alpha = (start[1 + k] - model.signal.centres[k]) / model.signal.widths[k]
+        there[fitted.config.par_slice(nuisance.name)] = [float(alpha)]
+    found, reasons = [], []
+    for begin in (None, there):
+        try:
+            found.append(pyhf.infer.mle.fit(data, fitted, init_pars=begin, return_fitted_val=True))
+        except pyhf.exceptions.FailedMinimization as error:
+            reasons.append(str(error))
+    if not found:
+        raise FitError(f"pyhf finds no minimum: {reasons[0]}")
+    return min(found, key=lambda each: float(each[1]))
