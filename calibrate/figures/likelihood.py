@@ -126,7 +126,7 @@ def map_figure(maps: Sequence[LikelihoodMap], style: Mapping[str, Look] | None =
 
 def _known(found: LikelihoodMap) -> FloatArray:
     """-Δ log L (k, m), large where it is not defined."""
-    return np.nan_to_num(found.nll.T, nan=UNDEFINED, posinf=UNDEFINED)
+    return np.asarray(np.nan_to_num(found.nll.T, nan=UNDEFINED, posinf=UNDEFINED))
 
 
 @styled()

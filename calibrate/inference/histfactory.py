@@ -159,8 +159,8 @@ class PyhfFit:
 
 
 def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -> PyhfFit:
-    """What pyhf (PyTorch for exact gradients, SciPy) finds in the workspace of a model, from its own
-    start and from `start` (1+d,), μ and nuisances: templates may have several minima.
+    """What pyhf (PyTorch for exact gradients, SciPy) finds in the workspace of a model, from its
+    own start and from `start` (1+d,), μ and nuisances: templates may have several minima.
 
     Raises ConfigurationError without pyhf, FitError where it does not converge.
     """
@@ -184,8 +184,8 @@ def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -
 
 def _lowest(
     pyhf: ModuleType,
-    data: Any,
-    fitted: Any,
+    data: Any,  # noqa: ANN401 - pyhf's own, as the model
+    fitted: Any,  # noqa: ANN401
     start: FloatArray,
     model: BinnedModel,
 ) -> tuple[Any, float]:
@@ -195,7 +195,8 @@ def _lowest(
     for k, nuisance in enumerate(model.nuisances):
         alpha = (start[1 + k] - model.signal.centres[k]) / model.signal.widths[k]
         there[fitted.config.par_slice(nuisance.name)] = [float(alpha)]
-    found, reasons = [], []
+    found: list[tuple[Any, float]] = []
+    reasons: list[str] = []
     for begin in (None, there):
         try:
             found.append(pyhf.infer.mle.fit(data, fitted, init_pars=begin, return_fitted_val=True))
