@@ -37,6 +37,7 @@ from calibrate.records.distributions import (
     TailHistogram,
 )
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
+from calibrate.records.score import DecisionMap, SeparationCurve
 from calibrate.records.transport import (
     SpectrumShift,
     TransportApplication,
@@ -61,6 +62,7 @@ __all__ = [
     "CalibrationCurve",
     "Cell",
     "ClosureCurve",
+    "DecisionMap",
     "Deviation",
     "Findings",
     "FitSummary",
@@ -73,6 +75,7 @@ __all__ = [
     "Record",
     "ResolutionFit",
     "ResponseHistogram",
+    "SeparationCurve",
     "SlicedClosure",
     "SpectrumHistogram",
     "SpectrumShift",
@@ -153,6 +156,8 @@ Record = (
     | TransportCurve
     | TwoSample
     | SpectrumShift
+    | SeparationCurve
+    | DecisionMap
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}
