@@ -21,6 +21,7 @@ from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
 from calibrate.figures.response import response_figure, tails_figure
 from calibrate.figures.samples import samples_figure
+from calibrate.figures.score import decision_figure, separation_figure
 from calibrate.figures.slices import map_figure, slices_figure
 from calibrate.figures.spectra import measured, spectra_figure
 from calibrate.figures.style import UNCALIBRATED, Look, looks
@@ -29,6 +30,7 @@ from calibrate.figures.transport import transport_figure, transport_map_figure
 from calibrate.records import (
     CalibrationCurve,
     ClosureCurve,
+    DecisionMap,
     JointHistogram,
     LikelihoodMap,
     PriorApplication,
@@ -39,6 +41,7 @@ from calibrate.records import (
     Repetitions,
     ResolutionFit,
     ResponseHistogram,
+    SeparationCurve,
     SlicedClosure,
     SpectrumHistogram,
     SpectrumShift,
@@ -70,6 +73,7 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
         **_across_samples(ordered, style),
         **_pulls(ordered, style),
         **_transported(ordered, style),
+        **_scored(ordered, style),
         **_learned(ordered, style),
         **_priors(ordered, style),
         **_inferred(ordered, style),
@@ -172,6 +176,15 @@ def _transported(records: Sequence[Record], style: Style) -> Figures:
             f"transport_map_{name}": transport_map_figure(group, style)
             for name, group in maps.items()
         },
+    }
+
+
+def _scored(records: Sequence[Record], style: Style) -> Figures:
+    curves = _groups(_only(SeparationCurve, records), lambda r: ("score", r.nuisance))
+    maps = _groups(_only(DecisionMap, records), lambda r: ("decision", r.nuisance))
+    return {
+        **{name: separation_figure(group, style) for name, group in curves.items()},
+        **{name: decision_figure(group, style) for name, group in maps.items()},
     }
 
 

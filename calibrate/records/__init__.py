@@ -44,6 +44,7 @@ from calibrate.records.likelihood import (
     WorkspaceFile,
 )
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
+from calibrate.records.score import DecisionMap, SeparationCurve
 from calibrate.records.transport import (
     SpectrumShift,
     TransportApplication,
@@ -68,6 +69,7 @@ __all__ = [
     "CalibrationCurve",
     "Cell",
     "ClosureCurve",
+    "DecisionMap",
     "Deviation",
     "Findings",
     "FitSummary",
@@ -83,6 +85,7 @@ __all__ = [
     "Repetitions",
     "ResolutionFit",
     "ResponseHistogram",
+    "SeparationCurve",
     "SlicedClosure",
     "SpectrumHistogram",
     "SpectrumShift",
@@ -170,6 +173,8 @@ Record = (
     | TemplateCurve
     | Repetitions
     | WorkspaceFile
+    | SeparationCurve
+    | DecisionMap
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}

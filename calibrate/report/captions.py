@@ -60,6 +60,18 @@ _FIXED = {
         "band shows what a varied spectrum of the training simulation would do, where a method "
         "says so.",
     ),
+    "score": (
+        "Separation",
+        "Area under the ROC curve of signal against background as the nuisance varies, the score "
+        "being that for the true value; where the exact score is known, below, the mean distance "
+        "to it, both classes weighing the same. Vertical lines: the nominal value (solid) and "
+        "those of the observed points. Error bars are statistical.",
+    ),
+    "decision": (
+        "Decision functions",
+        "Where the scores are 0.1, 0.5 and 0.9, for data with the nominal value of the nuisance "
+        "and with another: a score that takes the nuisance moves with it, the others stay.",
+    ),
     "samples": (
         "Before and after on all samples",
         "Distribution of u = ẑ/z of one method on every test sample: shaded without calibration, "
