@@ -16,7 +16,6 @@ from typing import Protocol
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from calibrate.errors import ConfigurationError
 from calibrate.sample import FloatArray
 
 Filled = tuple[FloatArray, FloatArray, FloatArray]
@@ -145,14 +144,3 @@ class Axes:
     def bounds(self) -> FloatArray:
         """The first and the last value of each nuisance, (d, 2)."""
         return np.array([[knots[0], knots[-1]] for knots in self.knots.values()])
-
-    def require_inside(self, z: FloatArray) -> None:
-        """Raise ConfigurationError for values z (p, d) beyond those that templates were filled
-        at."""
-        for (name, knots), column in zip(self.knots.items(), z.T, strict=True):
-            outside = (column < knots[0]) | (column > knots[-1])
-            if outside.any():
-                raise ConfigurationError(
-                    f"templates of '{name}' lie between {knots[0]:.4g} and {knots[-1]:.4g}, asked "
-                    f"for {column[outside][0]:.4g}: they are not extrapolated"
-                )

@@ -17,8 +17,10 @@ from calibrate.inference.likelihood import Likelihood
 from calibrate.sample import BoolArray, FloatArray
 
 STEPS = 100
-PRECISE = 1e-10
+PRECISE = 1e-13
 """Expected gain of -log L below which a minimum is found."""
+ROUNDING = 1e-12
+"""Rise of -log L that is no rise."""
 LEAST_DAMPING, MOST_DAMPING = 1e-9, 1e12
 
 
@@ -59,7 +61,7 @@ def descend(
             break
         tried = np.clip(theta + step, bounds[:, 0], bounds[:, 1])
         new = likelihood.derivatives(tried[:, 0], tried[:, 1:])
-        lower = (new.nll <= now.nll) & ~found
+        lower = (new.nll <= now.nll + ROUNDING) & ~found
         theta = np.where(lower[:, None], tried, theta)
         for name in ("nll", "gradient", "information"):
             kept, taken = getattr(now, name), getattr(new, name)

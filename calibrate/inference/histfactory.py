@@ -172,7 +172,9 @@ def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -
         ) from error
     optimizer = pyhf.optimize.scipy_optimizer(tolerance=1e-14, maxiter=100_000)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # PyTorch's, of how pyhf makes its tensors
+        # of PyTorch, how pyhf makes its tensors; of jsonschema, what pyhf calls
+        for kind in (UserWarning, DeprecationWarning):
+            warnings.simplefilter("ignore", kind)
         pyhf.set_backend("pytorch", optimizer, precision="64b")
         built = pyhf.Workspace(workspace)
         fitted = built.model()

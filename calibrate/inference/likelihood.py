@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import digamma, gammaln
 
-from calibrate.errors import DataError
+from calibrate.errors import ConfigurationError, DataError
 from calibrate.inference.contents import Constant, Contents
 from calibrate.sample import FloatArray
 from calibrate.task import Auxiliary, Nuisance
@@ -60,6 +60,17 @@ class Expectation:
     def total(self, mu: FloatArray, z: FloatArray) -> FloatArray:
         """ν (p, n_b) at μ (p,) and z (p, d)."""
         return mu[:, None] * self.signal(z)[0] + self.background(z)[0]
+
+    def require_inside(self, z: FloatArray) -> None:
+        """Raise ConfigurationError for values z (p, d) beyond those that templates were filled
+        at."""
+        for nuisance, (low, high), column in zip(self.nuisances, self.bounds, z.T, strict=True):
+            outside = (column < low) | (column > high)
+            if outside.any():
+                raise ConfigurationError(
+                    f"templates of '{nuisance.name}' lie between {low:.4g} and {high:.4g}, asked "
+                    f"for {column[outside][0]:.4g}: they are not extrapolated"
+                )
 
     def without_simulation_error(self) -> Expectation:
         """The same with templates taken as exact."""
@@ -144,7 +155,11 @@ class Likelihood:
         return self._poisson(nu, n) + self._constraints(z, measured)
 
     def scan(self, mu: FloatArray, z: FloatArray) -> FloatArray:
-        """-log L (m, k) of one experiment at every μ (m,) with every z (k, d)."""
+        """-log L (m, k) of one experiment at every μ (m,) with every z (k, d).
+
+        Raises ConfigurationError for z beyond the templates.
+        """
+        self.expected.require_inside(z)
         signal, background = self.expected.signal(z)[0], self.expected.background(z)[0]
         n, (measured, _) = self.observed.counts(z)[0], self.expected.auxiliary_counts(z)
         nu = mu[:, None, None] * signal + background

@@ -73,13 +73,16 @@ class Profile:
     """The profile of one likelihood within `bounds` (1+d, 2) of μ and the nuisances.
 
     `fixed` are the places of parameters that stay at the values of `start` (1+d,), which is also
-    where a search begins.
+    where a search begins. Raises ConfigurationError for bounds or a start beyond the templates.
     """
 
     likelihood: Likelihood
     bounds: FloatArray
     start: FloatArray
     fixed: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.likelihood.expected.require_inside(np.vstack([self.bounds[1:].T, self.start[1:]]))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -155,7 +158,7 @@ class Profile:
         """The end on one side, and whether it is a crossing; iminuit confirms it, or searches
         itself."""
         best = Minima(self.best.parameters[None], np.array([self.best.nll]), np.ones(1, bool))
-        starts = [start[None] for start in self._starts]
+        starts = [other.parameters[None] for other in self.minima[1:]]
         found = ends(
             self.likelihood, best, starts, self.bounds, self.free, parameter, side, rise
         )  # fmt: skip
@@ -196,12 +199,17 @@ class Profile:
             begin = np.where(np.isin(np.arange(len(start)), self.fixed), self.start, start)
             ended = self._migrad(begin)
             if ended.valid:
-                found.append(Best(np.array(ended.values), float(ended.fval or 0.0)))
+                found.append(self._polished(np.array(ended.values)))
             else:
                 reasons.append(why_not(ended))
         if not found:
             raise FitError(f"the likelihood has no minimum that iminuit finds: {reasons[0]}")
         return found
+
+    def _polished(self, parameters: FloatArray) -> Best:
+        """iminuit's minimum after Gauss-Newton steps: it stops at 1e-4 of a width."""
+        ended = descend(self.likelihood, parameters[None], self.bounds, self.free)
+        return Best(ended.parameters[0], float(ended.nll[0]))
 
     def _migrad(self, start: FloatArray) -> Minuit:
         minuit = Minuit(self._value, start, grad=self._gradient, name=self.names)

@@ -21,6 +21,7 @@ from calibrate.inference.bins import ScoreBins
 from calibrate.inference.contents import Axes, Contents
 from calibrate.inference.likelihood import Expectation
 from calibrate.sample import FloatArray, IntArray, Sample
+from calibrate.statistics import grouped_squares
 from calibrate.task import Auxiliary, LabelledEvents, Nuisance, Point
 
 WIDTHS_REACHED = 4.0
@@ -86,8 +87,8 @@ class FrozenAt:
 
 @dataclass(frozen=True)
 class Templates:
-    """Sums of weights in the blocks of events (g, j, 2, n_b), and of their squares (g, 2, n_b), of
-    background and signal at the settings of `axes`."""
+    """Sums of weights in the blocks of events (g, j, 2, n_b), and sums of the squared weights of
+    their groups (g, 2, n_b), of background and signal at the settings of `axes`."""
 
     axes: Axes
     bins: ScoreBins
@@ -174,8 +175,7 @@ def _fill(
     index = scored_bins(score, sample, values, bins) + len(bins) * _labels(sample)
     size, shape = len(CLASSES) * len(bins), (len(CLASSES), len(bins))
     blocks = by_block(sample.w, sample.group, index, size).reshape(BLOCKS, *shape)
-    squares = np.bincount(index, weights=sample.w**2, minlength=size)
-    return blocks, np.asarray(squares, dtype=np.float64).reshape(shape)
+    return blocks, grouped_squares(sample.w, index, size, sample.groups).reshape(shape)
 
 
 def scored_bins(

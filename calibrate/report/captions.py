@@ -27,18 +27,18 @@ _FIXED = {
     ),
     "likelihood": (
         "Profile likelihood",
-        "Profiled -log L of the signal strength at one observed point, above its minimum; nuisances "
-        "and the simulation's statistics are minimised over. Dashed lines: ends of the 68 and 95 % "
-        "intervals. Dotted curves: the statistics of the data alone, nuisances and templates fixed. "
-        "Below, the ratio to the reference (the oracle, where there is one): one is an interval as "
-        "narrow, less is a wider one.",
+        "Profiled -log L of the signal strength at one observed point, above its minimum; "
+        "nuisances and the simulation's statistics are minimised over. Dashed lines: ends of the "
+        "68 and 95 % intervals. Dotted curves: the statistics of the data alone, nuisances and "
+        "templates fixed. Below, the ratio to the reference (the oracle, where there is one): one "
+        "is an interval as narrow, less is a wider one.",
     ),
     "coverage": (
         "Coverage",
         "Share of the 68 % intervals that hold the true signal strength in pseudo-experiments, in "
-        "which the events, the measurements of the nuisances and the simulation fluctuate; the band "
-        "is the binomial error. Below, mean (filled) and standard deviation (open) of the pull, "
-        "best minus true strength over the half width that is quoted.",
+        "which the events, the measurements of the nuisances and the simulation fluctuate; the "
+        "band is the binomial error. Below, mean (filled) and standard deviation (open) of the "
+        "pull, best minus true strength over the half width that is quoted.",
     ),
     "templates": (
         "Templates",
