@@ -16,7 +16,10 @@ from calibrate.methods.ensemble import bootstrap_ensemble
 from calibrate.protocols import (
     CheckingDataset,
     CheckingEvaluator,
+    Classifier,
     Evaluator,
+    InferenceDataset,
+    InferenceEvaluator,
     RegressionDataset,
     Regressor,
     TransportDataset,
@@ -24,11 +27,10 @@ from calibrate.protocols import (
     TransportEvaluator,
 )
 from calibrate.records import Findings, FitSummary, Outcome, Quantity, Record, Table
-from calibrate.task import RegressionTask, TransportTask
+from calibrate.task import InferenceTask, RegressionTask, TransportTask
 
-REGRESSION, TRANSPORT = "regression", "transport"
-TASKS = (REGRESSION, TRANSPORT, "inference")
-AnyTask = RegressionTask | TransportTask
+REGRESSION, TRANSPORT, INFERENCE = TASKS = ("regression", "transport", "inference")
+AnyTask = RegressionTask | TransportTask | InferenceTask
 
 
 @dataclass(frozen=True)
@@ -37,27 +39,27 @@ class Study:
     `replicas` bootstrap refits give the statistical error of the studied calibration.
 
     `task` is the kind that all methods and evaluators are for and the dataset offers.
-    Raises MisfitError if there is none, ConfigurationError for replicas of a transport map and for
-    options of the dataset that do not do for this kind.
+    Raises MisfitError if there is none, ConfigurationError for replicas of anything but a
+    calibration and for options of the dataset that do not do for this kind.
     """
 
-    data: RegressionDataset | TransportDataset
-    methods: Mapping[str, Regressor | Transporter]
-    evaluators: Mapping[str, Evaluator | TransportEvaluator]
+    data: RegressionDataset | TransportDataset | InferenceDataset
+    methods: Mapping[str, Regressor | Transporter | Classifier]
+    evaluators: Mapping[str, Evaluator | TransportEvaluator | InferenceEvaluator]
     replicas: int = 0
 
     def __post_init__(self) -> None:
         if self.task != REGRESSION and self.replicas:
             raise ConfigurationError(
-                f"replicas={self.replicas}: bootstrap refits are made of regressions only; the "
-                "transport evaluator has its own (evaluator.transport.refits): use replicas=0"
+                f"replicas={self.replicas}: bootstrap refits are made of regressions only: use "
+                "replicas=0 (the transport evaluator has its own, evaluator.transport.refits)"
             )
         if isinstance(self.data, CheckingDataset):
             self.data.check(self.task)
 
     @property
     def task(self) -> str:
-        """The kind of task that is solved: `regression` or `transport`."""
+        """The kind of task that is solved: `regression`, `transport` or `inference`."""
         kinds = common_tasks(self.methods)
         offered = offered_tasks(self.data)
         found = [kind for kind in kinds if kind in offered]

@@ -10,10 +10,19 @@ from typing import Protocol
 import numpy as np
 
 from calibrate.errors import ConfigurationError, DataError, nearest
-from calibrate.sample import MINIMUM_EVENTS, BoolArray, FloatArray, Sample, without_truth
+from calibrate.sample import (
+    MINIMUM_EVENTS,
+    BoolArray,
+    Column,
+    FloatArray,
+    Sample,
+    without_truth,
+)
 
 NOMINAL = "nominal"
 ALL = slice(None)
+SIGNAL = Column("signal")
+"""The truth column of labelled events: 1 for signal, 0 for background."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ from omegaconf import OmegaConf
 
 from calibrate.cli.groups import choices, configuration_folder
 from calibrate.errors import MisfitError
-from calibrate.study import REGRESSION, common_tasks, misfit, offered_tasks, tasks_of
+from calibrate.study import INFERENCE, REGRESSION, common_tasks, misfit, offered_tasks, tasks_of
 
 DATA, METHOD, EVALUATOR, EXPERIMENT = "data", "method", "evaluator", "experiment"
+COMPARED = "compare_with"
+COMPARED_BY_KIND = {INFERENCE: ("baseline_classifier",)}
+"""What a study compares with by default, where that is not `none`."""
 
 
 @cache
@@ -24,17 +27,20 @@ def named_class(group: str, name: str) -> Any:  # noqa: ANN401 - any class
     return hydra.utils.get_class(str(part["_target_"]))
 
 
-def with_evaluators(overrides: Sequence[str], parsed: Sequence[Override]) -> list[str]:
-    """The overrides, with the evaluators of the method's kind of task where that is not the
-    default kind and neither evaluators nor an experiment are named."""
+def with_defaults(overrides: Sequence[str], parsed: Sequence[Override]) -> list[str]:
+    """The overrides, with what the method's kind of task has by default where that is not the
+    default kind and no experiment is named: its evaluators, and what it is compared with."""
     named = {override.key_or_group.split("@")[0] for override in parsed}
     methods = [name for override in parsed if override.key_or_group == METHOD
                for name in _values(override) if name in choices(METHOD)]  # fmt: skip
     kinds = {tasks_of(named_class(METHOD, name))[0] for name in methods}
-    if named & {EVALUATOR, EXPERIMENT} or len(kinds) != 1 or kinds == {REGRESSION}:
+    if EXPERIMENT in named or len(kinds) != 1 or kinds == {REGRESSION}:
         return list(overrides)
     (kind,) = kinds
-    return [*overrides, f"{EVALUATOR}=[{','.join(_evaluators(kind))}]"]
+    defaults = {EVALUATOR: _evaluators(kind), COMPARED: COMPARED_BY_KIND.get(kind)}
+    added = [f"{key}=[{','.join(names)}]" for key, names in defaults.items()
+             if names is not None and key not in named]  # fmt: skip
+    return [*overrides, *added]
 
 
 def refuse_misfit(data: str, target: str, methods: Mapping[str, object]) -> None:

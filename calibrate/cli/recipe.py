@@ -14,7 +14,7 @@ from yaml import YAMLError
 from calibrate.cli.compare_with import compared_with, with_options
 from calibrate.cli.compose import METHOD, REQUIRED, SPECIALISE, compose, parse
 from calibrate.cli.groups import options
-from calibrate.cli.kinds import with_evaluators
+from calibrate.cli.kinds import with_defaults
 from calibrate.errors import ConfigurationError, StorageError
 
 HIDDEN = ("hydra", "sweep")
@@ -47,7 +47,7 @@ def recipe(overrides: Sequence[str]) -> Recipe:
 
     Raises ConfigurationError for what does not exist, is missing or cannot be resolved.
     """
-    overrides = with_evaluators(overrides, parse(overrides))
+    overrides = with_defaults(overrides, parse(overrides))
     composed = compose(overrides)
     with usable():
         chosen = composed.hydra.runtime.choices

@@ -21,7 +21,7 @@ from calibrate.cli.recipe import shown
 from calibrate.context import Context
 from calibrate.errors import CalibrateError, StorageError
 from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSample
-from calibrate.report import transport_verdict
+from calibrate.report import inference_verdict, transport_verdict
 from calibrate.report.files import create_run_folder, write
 from calibrate.report.verdict import sentence
 from calibrate.study import run as run_study
@@ -86,6 +86,8 @@ def _tell(outcome: Outcome, folder: Path) -> None:
         tests = [record for record in known if record.method == method]
         if tests:
             print(transport_verdict.sentence(tests))
+        if inference_verdict.measured(outcome):
+            print(inference_verdict.sentence_and_state(method, outcome)[0])
     print(folder / "report.html")
 
 

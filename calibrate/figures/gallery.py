@@ -10,11 +10,18 @@ from matplotlib.figure import Figure
 
 from calibrate.figures.closure import closure_figure
 from calibrate.figures.curves import calibration_figure, joint_figure
+from calibrate.figures.likelihood import (
+    coverage_figure,
+    profile_figure,
+    template_figure,
+)
+from calibrate.figures.likelihood import map_figure as likelihood_map_figure
 from calibrate.figures.prior import application_figure, carried_figure, sensitivity_figure
 from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
 from calibrate.figures.response import response_figure, tails_figure
 from calibrate.figures.samples import samples_figure
+from calibrate.figures.score import decision_figure, separation_figure
 from calibrate.figures.slices import map_figure, slices_figure
 from calibrate.figures.spectra import measured, spectra_figure
 from calibrate.figures.style import UNCALIBRATED, Look, looks
@@ -23,17 +30,23 @@ from calibrate.figures.transport import transport_figure, transport_map_figure
 from calibrate.records import (
     CalibrationCurve,
     ClosureCurve,
+    DecisionMap,
     JointHistogram,
+    LikelihoodMap,
     PriorApplication,
     PriorSensitivity,
+    ProfileCurve,
     PullHistogram,
     Record,
+    Repetitions,
     ResolutionFit,
     ResponseHistogram,
+    SeparationCurve,
     SlicedClosure,
     SpectrumHistogram,
     SpectrumShift,
     TailHistogram,
+    TemplateCurve,
     TrainingCurve,
     TransportApplication,
     TransportCurve,
@@ -60,8 +73,10 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
         **_across_samples(ordered, style),
         **_pulls(ordered, style),
         **_transported(ordered, style),
+        **_scored(ordered, style),
         **_learned(ordered, style),
         **_priors(ordered, style),
+        **_inferred(ordered, style),
         **_samples(ordered),
         **_trainings(ordered),
     }
@@ -126,6 +141,23 @@ def _priors(records: Sequence[Record], style: Style) -> Figures:
     return figures
 
 
+def _inferred(records: Sequence[Record], style: Style) -> Figures:
+    """Profiles, maps and coverage of all methods together; templates of each method by itself."""
+    profiles = _groups(_only(ProfileCurve, records), lambda r: (r.point, ""))
+    maps = _groups(_only(LikelihoodMap, records), lambda r: (r.point, r.nuisance))
+    templates = _groups(_only(TemplateCurve, records), lambda r: (r.method, r.nuisance))
+    repetitions = _only(Repetitions, records)
+    return {
+        **{f"likelihood_{name}": profile_figure(group, style) for name, group in profiles.items()},
+        **{
+            f"likelihood_map_{name}": likelihood_map_figure(group, style)
+            for name, group in maps.items()
+        },
+        **({"coverage": coverage_figure(repetitions, style)} if repetitions else {}),
+        **{f"templates_{name}": template_figure(group[0]) for name, group in templates.items()},
+    }
+
+
 def _pulls(records: Sequence[Record], style: Style) -> Figures:
     groups = _groups(_only(PullHistogram, records), lambda r: (r.test, ""))
     return {f"pull_{name}": pull_figure(group, style) for name, group in groups.items()}
@@ -144,6 +176,15 @@ def _transported(records: Sequence[Record], style: Style) -> Figures:
             f"transport_map_{name}": transport_map_figure(group, style)
             for name, group in maps.items()
         },
+    }
+
+
+def _scored(records: Sequence[Record], style: Style) -> Figures:
+    curves = _groups(_only(SeparationCurve, records), lambda r: ("score", r.nuisance))
+    maps = _groups(_only(DecisionMap, records), lambda r: ("decision", r.nuisance))
+    return {
+        **{name: separation_figure(group, style) for name, group in curves.items()},
+        **{name: decision_figure(group, style) for name, group in maps.items()},
     }
 
 

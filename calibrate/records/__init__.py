@@ -36,7 +36,15 @@ from calibrate.records.distributions import (
     SpectrumHistogram,
     TailHistogram,
 )
+from calibrate.records.likelihood import (
+    LikelihoodMap,
+    ProfileCurve,
+    Repetitions,
+    TemplateCurve,
+    WorkspaceFile,
+)
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
+from calibrate.records.score import DecisionMap, SeparationCurve
 from calibrate.records.transport import (
     SpectrumShift,
     TransportApplication,
@@ -61,28 +69,35 @@ __all__ = [
     "CalibrationCurve",
     "Cell",
     "ClosureCurve",
+    "DecisionMap",
     "Deviation",
     "Findings",
     "FitSummary",
     "JointHistogram",
+    "LikelihoodMap",
     "Outcome",
     "PriorApplication",
     "PriorSensitivity",
+    "ProfileCurve",
     "PullHistogram",
     "Quantity",
     "Record",
+    "Repetitions",
     "ResolutionFit",
     "ResponseHistogram",
+    "SeparationCurve",
     "SlicedClosure",
     "SpectrumHistogram",
     "SpectrumShift",
     "Table",
     "TailHistogram",
+    "TemplateCurve",
     "TrainingCurve",
     "TransportApplication",
     "TransportCurve",
     "TransportHistogram",
     "TwoSample",
+    "WorkspaceFile",
     "bin_state",
     "fit_state",
 ]
@@ -153,6 +168,13 @@ Record = (
     | TransportCurve
     | TwoSample
     | SpectrumShift
+    | LikelihoodMap
+    | ProfileCurve
+    | TemplateCurve
+    | Repetitions
+    | WorkspaceFile
+    | SeparationCurve
+    | DecisionMap
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}
