@@ -44,6 +44,12 @@ from calibrate.records.transport import (
     TransportHistogram,
     TwoSample,
 )
+from calibrate.records.uncertainty import (
+    CoverageCurve,
+    CoverageProfile,
+    ErrorBudget,
+    PITHistogram,
+)
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -61,11 +67,15 @@ __all__ = [
     "CalibrationCurve",
     "Cell",
     "ClosureCurve",
+    "CoverageCurve",
+    "CoverageProfile",
     "Deviation",
+    "ErrorBudget",
     "Findings",
     "FitSummary",
     "JointHistogram",
     "Outcome",
+    "PITHistogram",
     "PriorApplication",
     "PriorSensitivity",
     "PullHistogram",
@@ -148,6 +158,10 @@ Record = (
     | PriorApplication
     | PriorSensitivity
     | TrainingCurve
+    | CoverageCurve
+    | CoverageProfile
+    | ErrorBudget
+    | PITHistogram
     | TransportHistogram
     | TransportApplication
     | TransportCurve
