@@ -26,15 +26,21 @@ def named_class(group: str, name: str) -> Any:  # noqa: ANN401 - any class
 
 def with_evaluators(overrides: Sequence[str], parsed: Sequence[Override]) -> list[str]:
     """The overrides, with the evaluators of the method's kind of task where that is not the
-    default kind and neither evaluators nor an experiment are named."""
+    default kind, or with those that a method names beside the default ones (its `evaluators`);
+    where neither evaluators nor an experiment are named."""
     named = {override.key_or_group.split("@")[0] for override in parsed}
     methods = [name for override in parsed if override.key_or_group == METHOD
                for name in _values(override) if name in choices(METHOD)]  # fmt: skip
     kinds = {tasks_of(named_class(METHOD, name))[0] for name in methods}
-    if named & {EVALUATOR, EXPERIMENT} or len(kinds) != 1 or kinds == {REGRESSION}:
+    if named & {EVALUATOR, EXPERIMENT} or len(kinds) != 1:
         return list(overrides)
     (kind,) = kinds
-    return [*overrides, f"{EVALUATOR}=[{','.join(_evaluators(kind))}]"]
+    own = dict.fromkeys(own for name in methods
+                        for own in getattr(named_class(METHOD, name), "evaluators", ()))  # fmt: skip
+    if kind == REGRESSION and not own:
+        return list(overrides)
+    chosen = [*_default(), *own] if kind == REGRESSION else _evaluators(kind)
+    return [*overrides, f"{EVALUATOR}=[{','.join(chosen)}]"]
 
 
 def refuse_misfit(data: str, target: str, methods: Mapping[str, object]) -> None:
@@ -52,6 +58,13 @@ def _values(override: Override) -> list[str]:
     if override.is_sweep_override():
         return [str(value) for value in override.sweep_string_iterator()]
     return [str(override.value())]
+
+
+@cache
+def _default() -> tuple[str, ...]:
+    """The evaluators that the configuration begins with."""
+    found: Any = OmegaConf.load(configuration_folder() / "config.yaml")
+    return next(tuple(each[EVALUATOR]) for each in found.defaults if EVALUATOR in each)
 
 
 def _evaluators(kind: str) -> list[str]:

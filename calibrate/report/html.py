@@ -49,6 +49,18 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("point_resolution", "pull_width", "pull width (ideal: 1)"),
     ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
     ("point_resolution", "coverage_95", "coverage of ±1.96 Σ (ideal: 0.95)"),
+    ("uncertainty", "sigma_stoch", "σ_stoch"),
+    ("uncertainty", "sigma_pred", "σ_pred"),
+    ("uncertainty", "sigma_tot", "quoted σ_tot"),
+    ("uncertainty", "rmse", "RMSE of ẑ - z"),
+    ("uncertainty", "coverage_68", "coverage of central 68.3 % intervals"),
+    ("uncertainty", "coverage_95", "coverage of central 95 % intervals"),
+    ("uncertainty", "crps", "CRPS"),
+    ("uncertainty", "nll", "mean -log p(z|x)"),
+    ("uncertainty", "ence", "ENCE of Σ(x)"),
+    ("uncertainty", "sigma_cal", "σ_cal by smeared labels"),
+    ("uncertainty", "sigma_smear", "σ_smear of the labels"),
+    ("uncertainty", "sigma_input", "σ by smeared inputs"),
     ("transport", "mean", "mean"),
     ("transport", "mean_spectrum", "shift of the mean by a varied spectrum"),
     ("transport", "data_mean", "mean of data"),
@@ -63,6 +75,8 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("transport", "ks", "largest difference of the distribution functions"),
     ("transport", "wasserstein", "mean distance to data (Wasserstein)"),
 )
+TESTED = ("closure", "uncertainty", "transport")
+"""Families of metrics whose second part names a test sample."""
 PRIOR_METRICS: tuple[tuple[str, str], ...] = (
     ("prior/verdict", "dependence on the training spectrum"),
     ("prior/sensitivity", "largest change on other training spectra"),
@@ -195,7 +209,7 @@ def key_metrics(outcome: Outcome) -> Iterator[tuple[str, list[tuple[str, str]]]]
 def _tests(outcome: Outcome) -> list[str]:
     """The test samples, in the order in which they were reported."""
     names = (name.split("/") for found in outcome.metrics.values() for name in found)
-    return list(dict.fromkeys(parts[1] for parts in names if parts[0] in ("closure", "transport")))
+    return list(dict.fromkeys(parts[1] for parts in names if parts[0] in TESTED))
 
 
 def _all_metrics(outcome: Outcome) -> list[tuple[str, tuple[str, ...]]]:
