@@ -35,8 +35,8 @@ def with_evaluators(overrides: Sequence[str], parsed: Sequence[Override]) -> lis
     if named & {EVALUATOR, EXPERIMENT} or len(kinds) != 1:
         return list(overrides)
     (kind,) = kinds
-    own = dict.fromkeys(own for name in methods
-                        for own in getattr(named_class(METHOD, name), "evaluators", ()))  # fmt: skip
+    classes = [named_class(METHOD, name) for name in methods]
+    own = dict.fromkeys(name for each in classes for name in getattr(each, "evaluators", ()))
     if kind == REGRESSION and not own:
         return list(overrides)
     chosen = [*_default(), *own] if kind == REGRESSION else _evaluators(kind)

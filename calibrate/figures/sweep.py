@@ -16,8 +16,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from calibrate.figures.labels import parameter, plain, shown_value, with_unit
-from calibrate.figures.layout import finite_range, head, legend, ordinary_ticks, set_range
-from calibrate.figures.marks import dashed_entry
+from calibrate.figures.layout import (
+    finite_range,
+    head,
+    legend,
+    logarithmic_ticks,
+    ordinary_ticks,
+    set_range,
+)
+from calibrate.figures.marks import LOGARITHMIC_ABOVE, dashed_entry
 from calibrate.figures.style import DARK, MARKERS, PALETTE, Look, looks, styled
 from calibrate.records.sweep import SweptMetric, Value
 from calibrate.sample import BoolArray, FloatArray
@@ -31,6 +38,8 @@ METHOD = "method"
 MOST_NUMBERS = 100
 """Cells of a map above which they hold no numbers."""
 BAND = 0.18
+MARGIN = 0.06
+"""Of a logarithmic axis, beyond the values on each side."""
 COLOURS = "cividis"
 
 
@@ -211,6 +220,7 @@ def _frame(axes: Axes, metrics: Sequence[SweptMetric], x: str) -> None:
     ends = [m.value + s * np.nan_to_num(m.band) for m in metrics for s in (-1, 1)]
     set_range(axes, "y", [*ends, *(m.exact for m in metrics)], margin=0.08)
     set_range(axes, "x", [_places(first, x)])
+    _logarithmic(axes, [_places(first, x)], ends)
     if not _numeric(first.points[x]):
         names = _values(first, x)
         axes.set_xlim(-0.6, len(names) - 0.4)
@@ -218,6 +228,16 @@ def _frame(axes: Axes, metrics: Sequence[SweptMetric], x: str) -> None:
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
     axes.set_xlabel(parameter(x))
     axes.set_ylabel(with_unit(plain(first.label), first.unit))
+
+
+def _logarithmic(axes: Axes, places: Sequence[FloatArray], heights: Sequence[FloatArray]) -> None:
+    """Logarithmic scales where positive values span a factor above 20."""
+    for name, arrays in (("x", places), ("y", heights)):
+        low, high = finite_range(arrays) or (0.0, 0.0)
+        if low > 0 and high / low > LOGARITHMIC_ABOVE:
+            margin = (high / low) ** MARGIN
+            axes.set(**{f"{name}scale": "log", f"{name}lim": (low / margin, high * margin)})
+            logarithmic_ticks(axes.xaxis if name == "x" else axes.yaxis)
 
 
 def _handle(look: Look) -> Line2D:
@@ -228,12 +248,13 @@ def _kinds(metrics: Sequence[SweptMetric], x: str) -> list[tuple[Artist, str]]:
     """The band (an error bar where `x` takes words) and the closed form."""
     spread = any(np.isfinite(metric.spread).any() for metric in metrics)
     text = "± spread over seeds" if spread else "± error"
-    known = any(np.isfinite(metric.exact).any() for metric in metrics)
+    having = [metric for metric in metrics if np.isfinite(metric.exact).any()]
+    known, expected = bool(having), dict.fromkeys(metric.expected for metric in having)
     if not _numeric(metrics[0].points[x]):
-        marks = [("|", text)] + ([("_", "closed form")] if known else [])
+        marks = [("|", text)] + ([("_", text) for text in expected] if known else [])
         return [(_handle(Look(DARK, marker, 0)), each) for marker, each in marks]
     found: list[tuple[Artist, str]] = [(Patch(facecolor=DARK, alpha=BAND), text)]
-    return [*found, dashed_entry()] if known else found
+    return [*found, *map(dashed_entry, expected)] if known else found
 
 
 def _title(name: str, value: Value) -> str:
