@@ -297,6 +297,8 @@ def test_a_method_without_sigma_is_told_in_one_line(task, exact):
     found = evaluated(task, **fits)
     assert found.warnings == ("mse quotes no Σ(x): no uncertainty to evaluate",)
     assert found.scalars.keys() == {"exact"}
+    alone = evaluated(task, none=fits["none"]).warnings
+    assert alone == ("none quotes no Σ(x): no uncertainty to evaluate",)
     both = evaluated(task, mse=silent, another=silent)
     assert both.warnings == ("mse, another quote no Σ(x): no uncertainty to evaluate",)
     assert (both.records, both.scalars) == ((), {})
@@ -342,6 +344,15 @@ def test_sigma_cal_is_the_smearing_of_the_labels(width: float):
     typical = width * np.sqrt(np.mean(task.unsmeared.z[rows] ** 2))
     assert inside["sigma_smear"].value == pytest.approx(typical, rel=0.15)
     assert "sigma_smear" not in numbers(found, test="falling")
+
+
+def test_labels_that_widen_nothing_are_told(task, exact):
+    split = replace(exact, predictive=0.5)
+    smeared = replace(task, unsmeared=task.train)
+    wider = replace(split, sigma=2.0)
+    found = QUICK({"exact": split}, smeared, lambda t, label: wider, Context())
+    assert "exact: σ_stoch on nominal is not larger with smeared labels" in found.warnings[0]
+    assert "sigma_cal" not in numbers(found)
 
 
 def test_inputs_are_moved_by_the_width_of_each_feature(planar_task):
@@ -392,9 +403,13 @@ def test_what_is_not_there_is_refused_before_the_fits(task, options, error, mess
         Uncertainty(**options).check(task)
 
 
-def test_an_empty_slice_is_refused(task, exact):
+def test_a_slice_of_too_few_events_is_refused_or_left_out(task, exact):
     with pytest.raises(DataError, match="slices: 0 events of 'nominal' lie in the slice of 'x'"):
-        evaluated(task, Uncertainty(slices={"x": [90, 91]}), exact=exact)
+        Uncertainty(slices={"x": [90, 91]}).check(task)
+    few = {"nominal": task.tests["nominal"], "few": task.tests["wide"].take(slice(0, 200))}
+    evaluator = Uncertainty(replicas=2, slices={"x": [0, 0.5]})
+    (warning,) = evaluated(replace(task, tests=few), evaluator, exact=exact).warnings
+    assert "events of 'few' lie in the slice of 'x', at least 100 are needed: left out" in warning
 
 
 # Figures

@@ -28,7 +28,7 @@ from calibrate.records import Findings, Record, Table
 from calibrate.records.uncertainty import QUOTED, TRUTH
 from calibrate.sample import MINIMUM_EVENTS, BoolArray, Sample
 from calibrate.statistics import Poisson, bin_index
-from calibrate.task import RegressionTask
+from calibrate.task import NOMINAL, RegressionTask
 
 OPTION = "evaluator.uncertainty"
 UNCALIBRATED = "none"
@@ -79,48 +79,56 @@ class Uncertainty:
     def check(self, task: RegressionTask) -> None:
         """Whether all columns are there, before anything is fitted.
 
-        Raises DataError for a column of `by` or `slices`, ConfigurationError for a feature of
-        `input_smearing`.
+        Raises DataError for a column of `by` or `slices`, and for a slice of the nominal sample
+        with too few events, ConfigurationError for a feature of `input_smearing`.
         """
         for sample in task.tests.values():
             for slicing in (*self._columns(task), *self._ranges()):
                 slicing.values(sample)
+        for slicing in self._ranges():
+            few = _too_few(slicing, NOMINAL, task.tests[NOMINAL])
+            if few:
+                raise DataError(few)
         self._widths(task)
 
     def __call__(
         self, fits: Mapping[str, Calibration], task: RegressionTask, refit: Refit, context: Context
     ) -> Findings:
         """Evaluate all fits that quote Σ(x) on all test samples."""
+        self.check(task)
+        probes = {name: fit.estimate(fit.domain.features(task.train.take(slice(0, 1))))
+                  for name, fit in fits.items()}  # fmt: skip
+        quoting = {name: fit for name, fit in fits.items() if probes[name].sigma is not None}
         widths = self._widths(task)
-        quoting = {name: fit for name, fit in fits.items() if _quotes(fit, task)}
-        true_fits = quoting
-        if task.unsmeared is not None:
-            true = replace(task.hidden(), train=task.unsmeared)
-            true_fits = {name: refit(true, label=name) for name in quoting}
-        smearing = Smearing(task, true_fits, widths)
+        again = [name for name in quoting if widths or probes[name].stochastic is not None]
+        smearing = Smearing(task, {**quoting, **_with_true_labels(again, task, refit)}, widths)
         answers: dict[str, list[Answer]] = {name: [] for name in quoting}
-        for part in self._parts(task, context):
+        parts, left_out = self._parts(task, context)
+        for part in parts:
             poisson = Poisson(
                 part.sample.groups, self.replicas, context.sequence("bootstrap", part.label)
             )
             for method, residual in residuals(quoting, part.label, part.sample):
                 prediction = Prediction(method, residual, part.sample, poisson)
                 answers[method].append(self._answer(prediction, part, task, smearing))
-        return _findings(answers, _silent(fits, quoting))
+        return _findings(answers, [*_silent(fits, quoting), *left_out])
 
-    def _parts(self, task: RegressionTask, context: Context) -> Iterator[Part]:
-        """The test samples, as far as they are looked at, and their slices."""
+    def _parts(self, task: RegressionTask, context: Context) -> tuple[list[Part], list[str]]:
+        """The test samples, as far as they are looked at, and their slices; what is said of those
+        that are left out."""
+        parts, left_out = [], []
         for test, sample in task.tests.items():
-            yield Part(test, test, self._some(sample, context.stream("events", test)))
+            parts.append(Part(test, test, self._some(sample, context.stream("events", test))))
             for slicing in self._ranges():
-                name = f"{test}/{slicing.name}_{'-'.join(f'{e:g}' for e in slicing.edges(sample))}"
-                rows = _inside(slicing, sample)
-                if np.count_nonzero(sample.w[rows]) < MINIMUM_EVENTS:
-                    raise DataError(
-                        f"{OPTION}.slices: {np.count_nonzero(rows)} events of '{test}' lie in the "
-                        f"slice of '{slicing.name}', at least {MINIMUM_EVENTS} are needed"
-                    )
-                yield Part(name, test, self._some(sample.take(rows), context.stream(name)), slicing)
+                few = _too_few(slicing, test, sample)
+                if few:
+                    left_out.append(f"{few}: left out")
+                    continue
+                low, high = slicing.edges(sample)
+                name = f"{test}/{slicing.name}_{low:g}-{high:g}"
+                inside = sample.take(_inside(slicing, sample))
+                parts.append(Part(name, test, self._some(inside, context.stream(name)), slicing))
+        return parts, left_out
 
     def _answer(
         self, prediction: Prediction, part: Part, task: RegressionTask, smearing: Smearing
@@ -141,7 +149,7 @@ class Uncertainty:
             tables = {f"uncertainty/{label}": budget_table(budget),
                       f"uncertainty/{label}/coverage": coverage_table(curve)}  # fmt: skip
         named = {f"uncertainty/{label}/{name}": each for name, each in scalars.items()}
-        return Answer(named, tables, records)
+        return Answer(named, tables, records, tuple(_unresolved(prediction, scalars)))
 
     def _columns(self, task: RegressionTask) -> tuple[Slicing, ...]:
         """The columns in whose slices coverage is measured."""
@@ -181,11 +189,37 @@ class Answer(NamedTuple):
     scalars: Scalars
     tables: dict[str, Table]
     records: tuple[Record, ...]
+    warnings: tuple[str, ...]
 
 
-def _quotes(fit: Calibration, task: RegressionTask) -> bool:
-    """Whether a calibration quotes Σ(x), asked of one event."""
-    return fit.estimate(fit.domain.features(task.train.take(slice(0, 1)))).sigma is not None
+def _with_true_labels(
+    names: Sequence[str], task: RegressionTask, refit: Refit
+) -> dict[str, Calibration]:
+    """The methods fitted again on the training sample as it was before its labels were smeared."""
+    if task.unsmeared is None:
+        return {}
+    true = replace(task.hidden(), train=task.unsmeared)
+    return {name: refit(true, label=name) for name in names}
+
+
+def _too_few(slicing: Slicing, test: str, sample: Sample) -> str | None:
+    """What to say of a slice that too few events lie in."""
+    events = int(np.count_nonzero(sample.w[_inside(slicing, sample)]))
+    if events >= MINIMUM_EVENTS:
+        return None
+    return (
+        f"{OPTION}.slices: {events} events of '{test}' lie in the slice of '{slicing.name}', at "
+        f"least {MINIMUM_EVENTS} are needed"
+    )
+
+
+def _unresolved(prediction: Prediction, scalars: Scalars) -> Iterator[str]:
+    """What to say where smeared labels did not widen σ_stoch."""
+    if "sigma_smear" in scalars and "sigma_cal" not in scalars:
+        yield (
+            f"{prediction.method}: σ_stoch on {prediction.residual.label} is not larger with "
+            "smeared labels than with true ones: no σ_cal; train with more events"
+        )
 
 
 def _inside(slicing: Slicing, sample: Sample) -> BoolArray:
@@ -194,15 +228,17 @@ def _inside(slicing: Slicing, sample: Sample) -> BoolArray:
 
 
 def _silent(fits: Mapping[str, Calibration], quoting: Collection[str]) -> tuple[str, ...]:
-    """One line on the calibrations that quote no Σ(x); the untouched response is none of them."""
-    silent = [n for n, fit in fits.items() if n not in quoting and fit.closed_form != UNCALIBRATED]
+    """One line on the calibrations that quote no Σ(x); the untouched response is one of them only
+    where it is studied itself."""
+    silent = [name for i, (name, fit) in enumerate(fits.items())
+              if name not in quoting and (i == 0 or fit.closed_form != UNCALIBRATED)]  # fmt: skip
     if not silent:
         return ()
     verb = "quotes" if len(silent) == 1 else "quote"
     return (f"{', '.join(silent)} {verb} no Σ(x): no uncertainty to evaluate",)
 
 
-def _findings(answers: Mapping[str, Sequence[Answer]], warnings: tuple[str, ...]) -> Findings:
+def _findings(answers: Mapping[str, Sequence[Answer]], warnings: list[str]) -> Findings:
     scalars: dict[str, Scalars] = {name: {} for name in answers}
     tables: dict[str, dict[str, Table]] = {name: {} for name in answers}
     records: list[Record] = []
@@ -211,4 +247,5 @@ def _findings(answers: Mapping[str, Sequence[Answer]], warnings: tuple[str, ...]
             scalars[method] |= answer.scalars
             tables[method] |= answer.tables
             records += answer.records
-    return Findings(scalars, tables, tuple(records), warnings)
+            warnings += answer.warnings
+    return Findings(scalars, tables, tuple(records), tuple(warnings))
