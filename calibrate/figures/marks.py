@@ -12,14 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from calibrate.figures.labels import plain, truth_axis
-from calibrate.figures.layout import logarithmic_ticks, ordinary_ticks
+from calibrate.figures.layout import LOGARITHMIC_ABOVE, logarithmic_ticks, ordinary_ticks
 from calibrate.figures.style import DARK, Look
 from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, SlicedClosure
 from calibrate.sample import BoolArray, FloatArray
 
 Fill = Literal["full", "open", "half"]
 FAINT = 0.3
-LOGARITHMIC_ABOVE = 20.0
 SPACING = 0.13
 MOST_SPACINGS = 6.5
 WIDEST = 1 / 12

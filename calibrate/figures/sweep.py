@@ -20,11 +20,11 @@ from calibrate.figures.layout import (
     finite_range,
     head,
     legend,
-    logarithmic_ticks,
+    logarithmic_where_wide,
     ordinary_ticks,
     set_range,
 )
-from calibrate.figures.marks import LOGARITHMIC_ABOVE, dashed_entry
+from calibrate.figures.marks import dashed_entry
 from calibrate.figures.style import DARK, MARKERS, PALETTE, Look, looks, styled
 from calibrate.records.sweep import SweptMetric, Value
 from calibrate.sample import BoolArray, FloatArray
@@ -38,8 +38,6 @@ METHOD = "method"
 MOST_NUMBERS = 100
 """Cells of a map above which they hold no numbers."""
 BAND = 0.18
-MARGIN = 0.06
-"""Of a logarithmic axis, beyond the values on each side."""
 COLOURS = "cividis"
 
 
@@ -218,9 +216,11 @@ def _places(metric: SweptMetric, x: str) -> FloatArray:
 def _frame(axes: Axes, metrics: Sequence[SweptMetric], x: str) -> None:
     first = metrics[0]
     ends = [m.value + s * np.nan_to_num(m.band) for m in metrics for s in (-1, 1)]
-    set_range(axes, "y", [*ends, *(m.exact for m in metrics)], margin=0.08)
-    set_range(axes, "x", [_places(first, x)])
-    _logarithmic(axes, [_places(first, x)], ends)
+    heights, places = [*ends, *(m.exact for m in metrics)], [_places(first, x)]
+    set_range(axes, "y", heights, margin=0.08)
+    set_range(axes, "x", places)
+    logarithmic_where_wide(axes, "y", heights)
+    logarithmic_where_wide(axes, "x", places)
     if not _numeric(first.points[x]):
         names = _values(first, x)
         axes.set_xlim(-0.6, len(names) - 0.4)
@@ -228,16 +228,6 @@ def _frame(axes: Axes, metrics: Sequence[SweptMetric], x: str) -> None:
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
     axes.set_xlabel(parameter(x))
     axes.set_ylabel(with_unit(plain(first.label), first.unit))
-
-
-def _logarithmic(axes: Axes, places: Sequence[FloatArray], heights: Sequence[FloatArray]) -> None:
-    """Logarithmic scales where positive values span a factor above 20."""
-    for name, arrays in (("x", places), ("y", heights)):
-        low, high = finite_range(arrays) or (0.0, 0.0)
-        if low > 0 and high / low > LOGARITHMIC_ABOVE:
-            margin = (high / low) ** MARGIN
-            axes.set(**{f"{name}scale": "log", f"{name}lim": (low / margin, high * margin)})
-            logarithmic_ticks(axes.xaxis if name == "x" else axes.yaxis)
 
 
 def _handle(look: Look) -> Line2D:

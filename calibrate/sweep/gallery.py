@@ -172,8 +172,9 @@ def _drawn_together(
         for name, called in family.members.items()
         if name in names
     ]
-    text = f"{', '.join(family.members.values())} of {main} against {swept[0]} on the test sample "
-    text += f"nominal; points and bands: {_uncertainty(points)}."
+    told = ", ".join(each.method for each in found)
+    text = f"{told} of {main} against {swept[0]} on the test sample {NOMINAL}; points and bands: "
+    text += f"{_uncertainty(points)}."
     return Drawn(family.name, metric_figure(found, swept[0]), family.title, text)
 
 
