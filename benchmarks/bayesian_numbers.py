@@ -122,8 +122,8 @@ def smearing() -> None:
 def _smeared_fits(seed: int, options: tuple[str, ...]) -> tuple[RegressionTask, list[Estimates]]:
     """The task, and what fits with true and with smeared labels say of the nominal test events:
     estimates as they are, and with the features scaled up and down."""
-    fits = [_fitted(*options, *extra, seed=seed)
-            for extra in [(), *((f"data.label_smearing={width}",) for width in WIDTHS)]]  # fmt: skip
+    smeared = [(f"data.label_smearing={width}",) for width in WIDTHS]
+    fits = [_fitted(*options, *extra, seed=seed) for extra in ((), *smeared)]
     task = fits[0][1]
     x = task.tests["nominal"].x[:TESTED]
     moved = [[fits[0][0].estimate(x * (1 + s * w)).z for s in (-1, 1)] for w in WIDTHS]
@@ -151,13 +151,13 @@ def _smearing(seed: int, options: tuple[str, ...], limits: tuple[float, float]) 
 
 def prior() -> None:
     """Whether the calibration depends on the training spectrum, measured by `prior_stress`."""
-    for data in ("gaussian", "asymmetric"):
-        planned = plan(["method=bayesian", f"data={data}", "evaluator=[prior_stress]",
-                        "evaluator.prior_stress.refits=2", "compare_with=[]"])  # fmt: skip
-        outcome = run(planned.study, Context(0), {}, "").outcome
-        for name, found in outcome.metrics["bayesian"].items():
-            if name.startswith("prior/"):
-                print(f"{data}: {name} {found.value} ± {found.error}")
+    options = ["evaluator=[prior_stress]", "compare_with=[]", "data.n=5000"]
+    options += ["evaluator.prior_stress.refits=2", "evaluator.prior_stress.refit_replicas=5"]
+    study = plan(["method=bayesian", "data=gaussian", *options]).study
+    found = run(study, Context(0), {}, "").outcome.metrics["bayesian"]
+    for name, each in found.items():
+        if name.startswith("prior/"):
+            print(f"Gaussian example, 5000 events: {name} {each.value} ± {each.error}")
 
 
 def _exact_intervals(data: Asymmetric) -> FloatArray:

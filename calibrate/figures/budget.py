@@ -12,10 +12,9 @@ from matplotlib.lines import Line2D
 
 from calibrate.figures.labels import truth_axis, with_unit
 from calibrate.figures.layout import (
-    finite_range,
     head,
     legend,
-    logarithmic_ticks,
+    logarithmic_where_wide,
     one_panel,
     set_range,
 )
@@ -29,8 +28,6 @@ PARTS: Mapping[str, tuple[str, Look]] = {
     "predictive": (r"$\sigma_{pred}$", Look(PALETTE[2], "D", 2)),
     "rmse": (r"RMSE of $\hat{z} - z$", Look(DARK, "X", 1)),
 }
-LOGARITHMIC_PARTS = 8.0
-"""Ratio of the largest to the smallest part above which they are drawn on a logarithmic axis."""
 
 
 @styled()
@@ -50,7 +47,10 @@ def budget_figure(budget: ErrorBudget) -> Figure:
                       gid=name)  # fmt: skip
     bin_scale(axes, budget.edges)
     axes.set_xlabel(truth_axis(budget.z_name, budget.z_unit))
-    _spread_scale(axes, budget, drawn)
+    values = [getattr(budget, name) for name in drawn]
+    set_range(axes, "y", [*values, [0.0]])
+    axes.set_ylim(bottom=0)
+    logarithmic_where_wide(axes, "y", values)
     axes.set_ylabel(with_unit("Root mean square", budget.z_unit))
     head(axes, f"{budget.method}, test sample: {budget.test}")
     legend(axes, [_part_entry(name) for name in drawn], columns=2)
@@ -62,18 +62,6 @@ def _part_entry(name: str) -> tuple[Artist, str]:
     if name == "total":
         return Line2D([], [], color=look.colour, linewidth=1.6), text
     return entry("", look, text)
-
-
-def _spread_scale(axes: Axes, budget: ErrorBudget, drawn: Sequence[str]) -> None:
-    values = [getattr(budget, name) for name in drawn]
-    found = finite_range(values)
-    if found and found[0] > 0 and found[1] / found[0] > LOGARITHMIC_PARTS:
-        axes.set_yscale("log")
-        axes.set_ylim(0.7 * found[0], 1.4 * found[1])
-        logarithmic_ticks(axes.yaxis)
-    else:
-        set_range(axes, "y", [*values, [0.0]])
-        axes.set_ylim(bottom=0)
 
 
 @styled()
