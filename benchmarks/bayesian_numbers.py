@@ -1,6 +1,6 @@
 """Numbers of Bayesian regression, beside what is expected of them.
 
-python benchmarks/bayesian_numbers.py gaussian asymmetric top_jets dijet
+python benchmarks/bayesian_numbers.py gaussian asymmetric top_jets dijet smearing prior
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,7 @@ from calibrate.estimate import Estimate
 from calibrate.methods.bayesian_network import BayesianNetwork
 from calibrate.mixture import ONE_SIGMA
 from calibrate.sample import FloatArray, Sample
+from calibrate.study import run
 from calibrate.task import RegressionTask
 
 SIZES = (2000, 5000, 10000, 20000, 50000, 100000, 200000)
@@ -28,12 +30,22 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
     "with 100-100-50-50 (default)": ("~specialise",),
 }
 TESTED = 100000
+WIDTHS = (0.04, 0.06, 0.08, 0.10)
+SEEDS = 2
+SMEARED = {
+    "asymmetric toy, 50 000 events": (
+        ("data=asymmetric", "data.n=50000"), "pT", (600.0, 620.0)
+    ),
+    "dijets, 72 000 events": (("data=dijet",), "m_jj", (2400.0, 2500.0)),
+}  # fmt: skip
+Estimates = tuple[Estimate, list[FloatArray] | None]
 POINTS = np.array([450.0, 500.0, 550.0, 600.0, 610.0, 620.0, 650.0, 700.0, 750.0, 800.0, 900.0])
 
 
 def main() -> None:
     """Run the parts that are named."""
-    parts = {"gaussian": gaussian, "asymmetric": asymmetric, "top_jets": top_jets, "dijet": dijet}
+    every = (gaussian, asymmetric, top_jets, dijet, smearing, prior)
+    parts = {each.__name__: each for each in every}
     for part in sys.argv[1:] or parts:
         parts[part]()
 
@@ -138,6 +150,67 @@ def _print_row(fitted: BayesianNetwork, name: str, sample: Sample) -> None:
           f"{held:.3f}")  # fmt: skip
 
 
+def smearing() -> None:
+    """σ_cal of smeared labels and σ of smeared inputs against σ_smear, with seeds for errors."""
+    for name, (options, feature, window) in SMEARED.items():
+        for where, limits in (("everywhere", (0.0, np.inf)), (f"{feature} in {window}", window)):
+            print(f"\n{name}, {where}: σ/σ_smear, mean and error over {SEEDS} seeds")
+            rows = np.array([_smearing(seed, options, limits) for seed in range(SEEDS)])
+            mean, error = rows.mean(axis=0), rows.std(axis=0, ddof=1) / np.sqrt(SEEDS)
+            for i, width in enumerate(WIDTHS):
+                smear, cal, moved = mean[i]
+                print(f"  {100 * width:4.0f} %: σ_smear {smear:6.1f} GeV, labels "
+                      f"{cal / smear:.3f} ± {error[i, 1] / smear:.3f}, inputs {moved / smear:.3f} "
+                      f"± {error[i, 2] / smear:.3f}")  # fmt: skip
+            slopes = [np.polyfit(row[:, 0], row[:, 1], 1)[0] for row in rows]
+            through = [row[:, 0] @ row[:, 1] / (row[:, 0] @ row[:, 0]) for row in rows]
+            for what, found in (("a line", slopes), ("a line through zero", through)):
+                spread = np.std(found, ddof=1) / np.sqrt(SEEDS)
+                print(f"  slope of {what}: {np.mean(found):.3f} ± {spread:.3f}")
+
+
+@cache
+def _smeared_fits(seed: int, options: tuple[str, ...]) -> tuple[RegressionTask, list[Estimates]]:
+    """The task, and what fits with true and with smeared labels say of the nominal test events:
+    estimates as they are, and with the features scaled up and down."""
+    smeared = [(f"data.label_smearing={width}",) for width in WIDTHS]
+    fits = [_fitted(*options, *extra, seed=seed) for extra in ((), *smeared)]
+    task = fits[0][1]
+    x = task.tests["nominal"].x[:TESTED]
+    moved = [[fits[0][0].estimate(x * (1 + s * w)).z for s in (-1, 1)] for w in WIDTHS]
+    return task, [(fitted.estimate(x), pair) for (fitted, _, _), pair in
+                  zip(fits, [None, *moved], strict=True)]  # fmt: skip
+
+
+def _smearing(seed: int, options: tuple[str, ...], limits: tuple[float, float]) -> FloatArray:
+    """σ_smear, σ_cal and σ_input for each width (n, 3), of events whose feature lies in limits."""
+    task, ((true, _), *smeared) = _smeared_fits(seed, options)
+    x, w = task.tests["nominal"].x[:TESTED, 0], task.tests["nominal"].w[:TESTED]
+    rows, trained = ((v > limits[0]) & (v < limits[1]) for v in (x, task.train.x[:, 0]))
+
+    def square(values: FloatArray) -> float:
+        return float(np.average(values[rows, 0] ** 2, weights=w[rows]))
+
+    z, weights = task.train.z[trained, 0], task.train.w[trained]
+    typical = np.sqrt(np.average(z**2, weights=weights))
+    return np.array([
+        [width * typical, np.sqrt(max(square(found.stochastic) - square(true.stochastic), 0.0)),
+         np.sqrt(square(0.5 * (up - down)))]
+        for width, (found, (down, up)) in zip(WIDTHS, smeared, strict=True)
+    ])  # fmt: skip
+
+
+def prior() -> None:
+    """Whether the calibration depends on the training spectrum, measured by `prior_stress`."""
+    options = ["evaluator=[prior_stress]", "compare_with=[]", "data.n=5000"]
+    options += ["evaluator.prior_stress.refits=2", "evaluator.prior_stress.refit_replicas=5"]
+    study = plan(["method=bayesian", "data=gaussian", *options]).study
+    found = run(study, Context(0), {}, "").outcome.metrics["bayesian"]
+    for name, each in found.items():
+        if name.startswith("prior/"):
+            print(f"Gaussian example, 5000 events: {name} {each.value} ± {each.error}")
+
+
 def _exact_intervals(data: Asymmetric) -> FloatArray:
     """The shortest interval of the posterior, and its mode, at POINTS (n, 3)."""
     z, p = data.response.posterior(POINTS, data.low, data.high)
@@ -150,9 +223,9 @@ def _exact_intervals(data: Asymmetric) -> FloatArray:
     return np.array(rows)
 
 
-def _fitted(*options: str) -> tuple[BayesianNetwork, RegressionTask, float]:
+def _fitted(*options: str, seed: int = 0) -> tuple[BayesianNetwork, RegressionTask, float]:
     """Fit, task, and CPU seconds of the fit."""
-    study, context = plan(["method=bayesian", *options]).study, Context(0)
+    study, context = plan(["method=bayesian", *options]).study, Context(seed)
     task = study.data.regression(context)
     start = time.process_time()
     fitted = study.methods["bayesian"].fit(task, context.child("bayesian"))

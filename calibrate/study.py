@@ -128,13 +128,14 @@ def run(study: Study, context: Context, about: Mapping[str, Any], configuration:
 
 
 def _fits(study: Study, task: AnyTask, context: Context) -> dict[str, Fitted]:
-    """All methods fitted on the task; the studied one with its replicas, where asked for."""
+    """All methods fitted on what they may see of the task; the studied one with its replicas,
+    where asked for."""
     methods: Mapping[str, Any] = study.methods
-    seen = _seen(task)
+    seen = task.hidden()
     fits = {label: method.fit(seen, context.child(label)) for label, method in methods.items()}
-    if study.replicas and isinstance(task, RegressionTask):
+    if study.replicas and isinstance(seen, RegressionTask):
         main = next(iter(methods))
-        fits[main] = _with_replicas(methods[main], fits[main], main, study, task, context)
+        fits[main] = _with_replicas(methods[main], fits[main], main, study, seen, context)
     return fits
 
 
@@ -144,15 +145,10 @@ def _refit(study: Study, context: Context) -> Callable[..., Any]:
     main = next(iter(methods))
 
     def refit(other: AnyTask, label: str = main) -> Fitted:
-        fitted: Fitted = methods[label].fit(_seen(other), context.child(label, "refit"))
+        fitted: Fitted = methods[label].fit(other.hidden(), context.child(label, "refit"))
         return fitted
 
     return refit
-
-
-def _seen(task: AnyTask) -> AnyTask:
-    """What a method may see of a task: not the truth of data, where that is known."""
-    return task.hidden() if isinstance(task, TransportTask) else task
 
 
 def _found(evaluator: Any, *given: Any) -> Findings:  # noqa: ANN401 - of either kind of task

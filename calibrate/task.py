@@ -46,6 +46,8 @@ class RegressionTask:
     `uncalibrated` names, for each column of z, the feature that measures it before any
     calibration. `closed_forms` holds exact answers by the name of the estimator
     (`posterior_mean`, `maximum_likelihood`). `files` maps the sources to their sha256.
+    `unsmeared` is the training sample with its true labels, where `train` has smeared ones: for
+    evaluators, never for methods (`hidden`).
     """
 
     train: Sample
@@ -55,6 +57,7 @@ class RegressionTask:
     files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unsmeared: Sample | None = None
 
     def __post_init__(self) -> None:
         _require_nominal(self.tests)
@@ -71,6 +74,10 @@ class RegressionTask:
                     f"the truth '{column.name}' is {values[0]:g} in every training event: there is "
                     "nothing to calibrate"
                 )
+
+    def hidden(self) -> RegressionTask:
+        """The task as a method sees it: without true labels beside smeared ones."""
+        return replace(self, unsmeared=None)
 
     def measuring_features(self) -> tuple[int, ...]:
         """The number, among the features, of each that `uncalibrated` names.

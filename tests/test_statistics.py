@@ -13,6 +13,7 @@ from calibrate.sample import Groups
 from calibrate.statistics import (
     Poisson,
     bin_index,
+    bootstrap_binned,
     bootstrap_ratios,
     core_goodness,
     equal_statistics_edges,
@@ -205,6 +206,20 @@ def test_bootstrap_ratios_are_weighted_means():
     assert replicas.shape == (333, 2)
     expected = np.sqrt(np.sum((w[:, None] * (columns - value)) ** 2, axis=0)) / w.sum()
     np.testing.assert_allclose(replicas.std(axis=0), expected, rtol=0.15)
+
+
+def test_a_bootstrap_in_bins_is_that_of_each_bin_alone():
+    rng = np.random.default_rng(10)
+    columns, w = rng.normal(size=(3000, 2)), rng.random(3000)
+    index = rng.integers(-1, 4, 3000)
+    value, replicas = bootstrap_binned(columns, w, index, 3, poisson(3000, 40))
+    assert (value.shape, replicas.shape) == ((3, 2), (40, 3, 2))
+    for b in range(3):
+        alone = np.column_stack([columns * (index == b)[:, None], np.ones(3000)])
+        mean, drawn = bootstrap_ratios(alone, w, poisson(3000, 40))
+        np.testing.assert_allclose(value[b], mean[:2] * w.sum())
+        totals = np.array([counts @ w for counts in poisson(3000, 40).each()])
+        np.testing.assert_allclose(replicas[:, b], drawn[:, :2] * totals[:, None])
 
 
 @given(st.integers(0, 10**6), st.integers(1, 400))

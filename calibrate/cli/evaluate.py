@@ -12,6 +12,7 @@ from calibrate.cli.compose import METHOD, named_groups
 from calibrate.cli.planning import Plan, plan
 from calibrate.cli.recipe import plain_options
 from calibrate.cli.run import execute
+from calibrate.data.training_sample import OPTIONS, TrainingSample
 from calibrate.errors import ConfigurationError
 from calibrate.evaluators.prior_stress import PriorStress
 from calibrate.loading import fitted_file, load_calibration
@@ -22,7 +23,10 @@ from calibrate.study import Study
 
 BASELINE = "none"
 UNNAMED = "stored"
-HARMLESS = ("spectators", "units", "uncalibrated", "positive", "tests", "resonance_masses")
+HARMLESS = (
+    *("spectators", "units", "uncalibrated", "positive", "tests", "resonance_masses"),
+    *OPTIONS,
+)
 DATA_SIDE = "target_"
 """Options of a dataset that leave the events of a regression, and their split, as they are; those
 that begin so are about the data of a transport."""
@@ -36,7 +40,7 @@ def evaluate(run: str, overrides: Sequence[str]) -> int:
     added = [] if METHOD in named else [f"{METHOD}={BASELINE}"]
     added += [f"seed={trained['seed']}"] if "seed" in trained and "seed" not in named else []
     planned = plan([*overrides, *added])
-    _refuse_refits(planned)
+    _refuse_fits(planned)
     label = str(document.get("run", {}).get("method", UNNAMED))
     label = UNNAMED if label in planned.study.methods else label
     needs_training = set(planned.study.methods) - {BASELINE, "column"}
@@ -60,9 +64,14 @@ def evaluate(run: str, overrides: Sequence[str]) -> int:
     return execute(changed, command, stored)
 
 
-def _refuse_refits(planned: Plan) -> None:
+def _refuse_fits(planned: Plan) -> None:
     """A stored calibration cannot be derived again: each refit would be itself, hence universal."""
     study = planned.study
+    if isinstance(study.data, TrainingSample):
+        raise ConfigurationError(
+            f"{' and '.join(f'data.{option}' for option in OPTIONS)} change the training sample: "
+            "give them to calibrate run, not to evaluate"
+        )
     derived = [each for each in study.evaluators.values()
                if isinstance(each, PriorStress) and each.refits]  # fmt: skip
     for option, asked in (("replicas", study.replicas), ("evaluator.prior_stress.refits", derived)):

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from calibrate.estimate import Calibration, Estimate
+from calibrate.mixture import GaussianMixture
 from calibrate.sample import BoolArray, Column, FloatArray, Groups, IntArray, Sample
 from calibrate.statistics import binned_sum, grouped_squares
 
@@ -28,6 +29,8 @@ class Residual:
     sigma: FloatArray | None
     inside: BoolArray
     statistical: FloatArray | None = None
+    stochastic: FloatArray | None = None
+    mixture: GaussianMixture | None = None
 
     @cached_property
     def u(self) -> FloatArray:
@@ -66,10 +69,22 @@ def residuals(
 def _residual(
     label: str, column: Column, component: int, sample: Sample, estimate: Estimate
 ) -> Residual:
-    sigma = None if estimate.sigma is None else np.asarray(estimate.sigma[:, component])
-    z, guess = sample.z[:, component], estimate.z[:, component]
-    shared = None if estimate.statistical is None else estimate.statistical[:, component]
-    return Residual(label, column, component, z, guess, sigma, estimate.inside, shared)
+    parts = (estimate.sigma, estimate.statistical, estimate.stochastic)
+    sigma, statistical, stochastic = (
+        None if part is None else np.asarray(part[:, component]) for part in parts
+    )
+    return Residual(
+        label,
+        column,
+        component,
+        sample.z[:, component],
+        estimate.z[:, component],
+        sigma,
+        estimate.inside,
+        statistical,
+        stochastic,
+        estimate.mixture,
+    )
 
 
 def binned_mean(values: FloatArray, w: FloatArray, index: IntArray, bins: int) -> FloatArray:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
+from calibrate.figures.budget import budget_figure, quoted_figure
 from calibrate.figures.closure import closure_figure
 from calibrate.figures.curves import calibration_figure, joint_figure
 from calibrate.figures.likelihood import (
@@ -27,12 +28,17 @@ from calibrate.figures.spectra import measured, spectra_figure
 from calibrate.figures.style import UNCALIBRATED, Look, looks
 from calibrate.figures.training import training_figure
 from calibrate.figures.transport import transport_figure, transport_map_figure
+from calibrate.figures.uncertainty import coverage_figure, coverage_profile_figure, pit_figure
 from calibrate.records import (
     CalibrationCurve,
     ClosureCurve,
+    CoverageCurve,
+    CoverageProfile,
     DecisionMap,
+    ErrorBudget,
     JointHistogram,
     LikelihoodMap,
+    PITHistogram,
     PriorApplication,
     PriorSensitivity,
     ProfileCurve,
@@ -52,6 +58,7 @@ from calibrate.records import (
     TransportCurve,
     TransportHistogram,
 )
+from calibrate.records.uncertainty import QUOTED, TRUTH
 
 R = TypeVar("R")
 Figures = dict[str, Figure]
@@ -72,6 +79,7 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
         **_by_slices(ordered, style),
         **_across_samples(ordered, style),
         **_pulls(ordered, style),
+        **_quoted(ordered, style),
         **_transported(ordered, style),
         **_scored(ordered, style),
         **_learned(ordered, style),
@@ -161,6 +169,27 @@ def _inferred(records: Sequence[Record], style: Style) -> Figures:
 def _pulls(records: Sequence[Record], style: Style) -> Figures:
     groups = _groups(_only(PullHistogram, records), lambda r: (r.test, ""))
     return {f"pull_{name}": pull_figure(group, style) for name, group in groups.items()}
+
+
+def _quoted(records: Sequence[Record], style: Style) -> Figures:
+    """Coverage, PIT and error budgets of the methods that quote Σ(x)."""
+    coverage = _groups(_only(CoverageCurve, records), lambda r: (f"coverage_{r.test}", ""))
+    pits = _groups(_only(PITHistogram, records), lambda r: (f"pit_{r.test}", ""))
+    profiles = _groups(
+        _only(CoverageProfile, records), lambda r: (f"coverage_{r.test}_by_{r.name}", "")
+    )
+    budgets = _only(ErrorBudget, records)
+    by_truth = _groups(
+        [b for b in budgets if b.by == TRUTH], lambda r: (f"uncertainty_{r.test}", r.method)
+    )
+    by_quoted = _groups([b for b in budgets if b.by == QUOTED], lambda r: (f"quoted_{r.test}", ""))
+    return {
+        **{name: coverage_figure(group, style) for name, group in coverage.items()},
+        **{name: coverage_profile_figure(group, style) for name, group in profiles.items()},
+        **{name: pit_figure(group, style) for name, group in pits.items()},
+        **{name: quoted_figure(group, style) for name, group in by_quoted.items()},
+        **{name: budget_figure(group[0]) for name, group in by_truth.items()},
+    }
 
 
 def _transported(records: Sequence[Record], style: Style) -> Figures:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -65,6 +66,7 @@ class Bayesian:
     validation: float = 0.1
     patience: int = 200
     restarts: int = 3
+    evaluators: ClassVar[tuple[str, ...]] = ("uncertainty",)
 
     def __post_init__(self) -> None:
         for option in ("components", "samples", "steps", "batch", "patience"):

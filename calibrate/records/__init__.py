@@ -52,6 +52,12 @@ from calibrate.records.transport import (
     TransportHistogram,
     TwoSample,
 )
+from calibrate.records.uncertainty import (
+    CoverageCurve,
+    CoverageProfile,
+    ErrorBudget,
+    PITHistogram,
+)
 from calibrate.sample import FloatArray
 
 __all__ = [
@@ -69,13 +75,17 @@ __all__ = [
     "CalibrationCurve",
     "Cell",
     "ClosureCurve",
+    "CoverageCurve",
+    "CoverageProfile",
     "DecisionMap",
     "Deviation",
+    "ErrorBudget",
     "Findings",
     "FitSummary",
     "JointHistogram",
     "LikelihoodMap",
     "Outcome",
+    "PITHistogram",
     "PriorApplication",
     "PriorSensitivity",
     "ProfileCurve",
@@ -163,6 +173,10 @@ Record = (
     | PriorApplication
     | PriorSensitivity
     | TrainingCurve
+    | CoverageCurve
+    | CoverageProfile
+    | ErrorBudget
+    | PITHistogram
     | TransportHistogram
     | TransportApplication
     | TransportCurve

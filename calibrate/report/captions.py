@@ -83,6 +83,32 @@ _FIXED = {
         "Distribution of (ẑ - z)/Σ(x), with Σ(x) the resolution that the method quotes, against "
         "a unit Gaussian (dashed); below, the difference in units of its error.",
     ),
+    "coverage": (
+        "Coverage",
+        "Fraction of the truths within the central intervals of the quoted distribution p(z|x) "
+        "(Gaussian where a method quotes Σ(x) alone), against their probability, or in bins of a "
+        "column for 68.3 % (filled) and 95 % (open). Bands are twice the binomial error of an "
+        "exact coverage, from effective events; error bars are statistical (bootstrap). A method "
+        "that learns p(z|x) covers at given features, not at given truth; maximum likelihood at "
+        "given truth.",
+    ),
+    "pit": (
+        "Probability integral transform",
+        "Distribution of F(z|x), the quoted distribution function at the truth, flat if it is "
+        "right: a bowl shows a quoted width that is too small, a dome one that is too large, a "
+        "slope a bias. The band is twice the binomial error of a bin.",
+    ),
+    "quoted": (
+        "Quoted and actual error",
+        "Root mean square of ẑ - z in bins of the quoted Σ(x), of equal statistics, against Σ(x). "
+        "ENCE is the mean relative distance to the diagonal.",
+    ),
+    "uncertainty": (
+        "Error budget",
+        "In bins of the truth: the quoted σ_tot, its parts σ_stoch (what the features leave open) "
+        "and σ_pred (what the size of the training sample leaves open) where the method tells them "
+        "apart, and the root mean square of ẑ - z, which contains the bias at given truth.",
+    ),
     "prior_sensitivity": (
         "Dependence on the training spectrum",
         "Mean change of the answer (ẑ, or x' of a map) when the method is derived on the same "

@@ -49,6 +49,18 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("point_resolution", "pull_width", "pull width (ideal: 1)"),
     ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
     ("point_resolution", "coverage_95", "coverage of ±1.96 Σ (ideal: 0.95)"),
+    ("uncertainty", "sigma_stoch", "σ_stoch"),
+    ("uncertainty", "sigma_pred", "σ_pred"),
+    ("uncertainty", "sigma_tot", "quoted σ_tot"),
+    ("uncertainty", "rmse", "RMSE of ẑ - z"),
+    ("uncertainty", "coverage_68", "coverage of central 68.3 % intervals"),
+    ("uncertainty", "coverage_95", "coverage of central 95 % intervals"),
+    ("uncertainty", "crps", "CRPS"),
+    ("uncertainty", "nll", "mean -log p(z|x)"),
+    ("uncertainty", "ence", "ENCE of Σ(x)"),
+    ("uncertainty", "sigma_cal", "σ_cal by smeared labels"),
+    ("uncertainty", "sigma_smear", "σ_smear of the labels"),
+    ("uncertainty", "sigma_input", "σ by smeared inputs"),
     ("transport", "mean", "mean"),
     ("transport", "mean_spectrum", "shift of the mean by a varied spectrum"),
     ("transport", "data_mean", "mean of data"),
@@ -66,8 +78,8 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("score", "exact_auc", "area of the exact score"),
     ("score", "mean_abs_difference", "mean |score - exact score|"),
 )
-BY_PLACE = ("closure", "transport", "score")
-"""Kinds of metrics whose second part names a test sample, or a value of a nuisance."""
+BY_PLACE = ("closure", "uncertainty", "transport", "score")
+"""Families of metrics whose second part names a test sample, or a value of a nuisance."""
 PRIOR_METRICS: tuple[tuple[str, str], ...] = (
     ("prior/verdict", "dependence on the training spectrum"),
     ("prior/sensitivity", "largest change on other training spectra"),
