@@ -113,7 +113,9 @@ def test_records_are_stored_and_drawn(both: Findings, tmp_path: Path):
     assert kinds.count(TemplateCurve) == 3
     drawn = figures_for(records, list(FITS))
     assert {f"likelihood_{p}" for p in ("mu1_nuisance0.7854", "mu1_nuisance1.571")} <= set(drawn)
-    assert {"coverage", "templates_aware", "likelihood_map_mu1_nuisance1.571"} <= set(drawn)
+    assert {"pseudo_experiments", "templates_aware", "likelihood_map_mu1_nuisance1.571"} <= set(
+        drawn
+    )
     curve = next(r for r in records if isinstance(r, ProfileCurve) and r.method == "aware")
     lines = {line.get_gid(): line for line in drawn["likelihood_mu1_nuisance0.7854"].axes[1].lines}
     shown = np.asarray(lines["aware"].get_ydata(), float)

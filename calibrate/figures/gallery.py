@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from calibrate.figures.budget import budget_figure, quoted_figure
 from calibrate.figures.closure import closure_figure
 from calibrate.figures.curves import calibration_figure, joint_figure
+from calibrate.figures.likelihood import map_figure as likelihood_map_figure
 from calibrate.figures.likelihood import (
-    coverage_figure,
     profile_figure,
+    pseudo_experiment_figure,
     template_figure,
 )
-from calibrate.figures.likelihood import map_figure as likelihood_map_figure
 from calibrate.figures.prior import application_figure, carried_figure, sensitivity_figure
 from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
@@ -161,7 +161,11 @@ def _inferred(records: Sequence[Record], style: Style) -> Figures:
             f"likelihood_map_{name}": likelihood_map_figure(group, style)
             for name, group in maps.items()
         },
-        **({"coverage": coverage_figure(repetitions, style)} if repetitions else {}),
+        **(
+            {"pseudo_experiments": pseudo_experiment_figure(repetitions, style)}
+            if repetitions
+            else {}
+        ),
         **{f"templates_{name}": template_figure(group[0]) for name, group in templates.items()},
     }
 

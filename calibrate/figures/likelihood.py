@@ -183,7 +183,7 @@ def _template_scale(axes: Axes, ratios: FloatArray, name: str) -> None:
 
 
 @styled()
-def coverage_figure(
+def pseudo_experiment_figure(
     found: Sequence[Repetitions], style: Mapping[str, Look] | None = None
 ) -> Figure:
     """Share of 68 % intervals that hold the true strength at every point; below, mean (filled) and

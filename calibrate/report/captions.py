@@ -33,8 +33,8 @@ _FIXED = {
         "templates fixed. Below, the ratio to the reference (the oracle, where there is one): one "
         "is an interval as narrow, less is a wider one.",
     ),
-    "coverage": (
-        "Coverage",
+    "pseudo_experiments": (
+        "Pseudo-experiments",
         "Share of the 68 % intervals that hold the true signal strength in pseudo-experiments, in "
         "which the events, the measurements of the nuisances and the simulation fluctuate; the "
         "band is the binomial error. Below, mean (filled) and standard deviation (open) of the "
