@@ -31,7 +31,7 @@ class UncertaintyAware(NetworkClassifier):
     nuisances: Sequence[str] | None = None
     order: int = 3
     hidden_shift: Sequence[int] = (32,)
-    copies: int = 4
+    copies: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()

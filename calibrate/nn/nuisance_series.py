@@ -43,7 +43,8 @@ class NuisanceSeries(nn.Module):
         logit: Tensor = self.nominal(x)[:, 0]
         if self.shift is None:
             return logit
-        return logit + (self.shift(x) * series(t, self.order)).sum(-1)
+        shift: Tensor = (self.shift(x) * series(t, self.order)).sum(-1)
+        return logit + shift
 
 
 def series_terms(nuisances: int, order: int) -> int:
