@@ -22,7 +22,7 @@ LOWEST = {"tau": 0.05, "jet": 0.05, "lepton": 0.05, "soft": 0.0}
 REACH = 6.0
 """Widths of its constraint that a nuisance ranges on either side of its nominal value."""
 HIGHEST = {"tau": 1.14}
-"""Where ranges end before that. Samples begin at some tau pT: a larger scale leaves a hole above the
+"""Where ranges end before that. Samples begin at some tau pT: larger scales leave a hole above the
 cut, of 0.8 GeV in HiggsML at the published end 1.14."""
 STRENGTHS = (1.0, 2.0)
 
