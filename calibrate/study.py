@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from calibrate.context import Context, Silent
+from calibrate.context import Context
 from calibrate.errors import ConfigurationError, MisfitError
-from calibrate.estimate import Calibration, Fitted
+from calibrate.estimate import Fitted
 from calibrate.methods.ensemble import bootstrap_ensemble
 from calibrate.protocols import (
     CheckingDataset,
@@ -132,7 +132,8 @@ def _fits(study: Study, task: AnyTask, context: Context) -> dict[str, Fitted]:
     fits = {label: method.fit(seen, context.child(label)) for label, method in methods.items()}
     if study.replicas and isinstance(task, RegressionTask):
         main = next(iter(methods))
-        fits[main] = _with_replicas(methods[main], fits[main], main, study, task, context)
+        given = task, study.replicas, context.child(main)
+        fits[main] = bootstrap_ensemble(fits[main], methods[main], *given)
     return fits
 
 
@@ -156,24 +157,6 @@ def _seen(task: AnyTask) -> AnyTask:
 def _found(evaluator: Any, *given: Any) -> Findings:  # noqa: ANN401 - of either kind of task
     found: Findings = evaluator(*given)
     return found
-
-
-def _with_replicas(
-    method: Regressor,
-    nominal: Calibration,
-    main: str,
-    study: Study,
-    task: RegressionTask,
-    context: Context,
-) -> Calibration:
-    quiet = replace(context.child(main), progress=Silent())
-    return bootstrap_ensemble(
-        nominal,
-        lambda other: method.fit(other, quiet),
-        task,
-        study.replicas,
-        context.child(main),
-    )
 
 
 def _outcome(
