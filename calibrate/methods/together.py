@@ -70,6 +70,13 @@ def fit_together(requests: Sequence[Request]) -> list[Fit]:
     return [found[i] for i in range(len(requests))]
 
 
+def succeeded(fit: Fit) -> Calibration:
+    """The calibration; raises the error that stands in its place."""
+    if isinstance(fit, CalibrateError):
+        raise fit
+    return fit
+
+
 def in_words(method: object, number: int) -> str:
     """How a number of fits of a method are done."""
     if network_shape(method) is None:
