@@ -95,14 +95,13 @@ def _shape(ledger: Ledger, job: Job) -> Hashable | None:
 
 def _tell(planned: int, batches: Sequence[Sequence[int]], workers: int) -> None:
     number = sum(map(len, batches))
-    alone = f"one by one on {workers} cores ({NO_GAIN})"
+    alone = f"one by one on {workers} {'core' if workers == 1 else 'cores'} ({NO_GAIN})"
     if not batches:
         print(f"batched: {planned} jobs {alone}", flush=True)
         return
     rest = f"; {planned - number} {alone}" if planned > number else ""
-    print(
-        f"batched: {number} jobs trained side by side in {len(batches)} batches{rest}", flush=True
-    )
+    many = "1 batch" if len(batches) == 1 else f"{len(batches)} batches"
+    print(f"batched: {number} jobs trained side by side, {many}{rest}", flush=True)
 
 
 def _in_processes(folder: Path, batches: Sequence[list[int]], workers: int) -> None:
