@@ -270,6 +270,10 @@ class InferenceTask:
             for label, kind in enumerate(("background", "signal")):
                 _require_events(f"the {kind} of the {name} sample", sample, sample.z[:, 0] == label)
 
+    def hidden(self) -> InferenceTask:
+        """The task as a method sees it: all of it, since the oracle is a method too."""
+        return self
+
 
 def _require_nominal(tests: Mapping[str, object]) -> None:
     if NOMINAL not in tests:

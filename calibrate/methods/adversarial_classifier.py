@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from calibrate.checks import layer_sizes, positive_number
 from calibrate.context import Context
 from calibrate.methods.augmented_classifier import AugmentedClassifier
-from calibrate.methods.score_fit import Batch, Extra
 from calibrate.methods.score_network import ScoreNetwork
 from calibrate.methods.training_events import Scale, training_events
+from calibrate.nn.cross_entropy import AgainstAdversary
 from calibrate.nn.networks import mlp
-from calibrate.nn.reversal import reversed_gradient
+from calibrate.nn.nuisance_series import NuisanceSeries
 from calibrate.seeding import torch_seeded
 from calibrate.task import InferenceTask
 
@@ -43,26 +42,12 @@ class AdversarialClassifier(AugmentedClassifier):
         """Fit the shifted training events; DataError for negative weights."""
         names = [each.name for each in task.nuisances]
         events = training_events(task, names, self.copies, context.stream("nuisances"))
-        return self.trained(
-            events, Scale.of(task.nuisances), context,
-            lambda attempt: self._adversary(len(names), attempt),
-        )  # fmt: skip
+        return self.trained(events, Scale.of(task.nuisances), context, self._against_adversary)
 
-    def _adversary(self, nuisances: int, context: Context) -> Extra:
+    def _against_adversary(
+        self, network: NuisanceSeries, t: Tensor, context: Context
+    ) -> AgainstAdversary:
         layers = layer_sizes("method.hidden_adversary", self.hidden_adversary)
         with torch_seeded(context, "adversary"):
-            regressor = mlp(2, 2 * nuisances, layers, self.activation)
-
-        def term(logit: Tensor, batch: Batch) -> Tensor:
-            score = reversed_gradient(torch.sigmoid(logit), self.strength)
-            guess: Tensor = regressor(torch.stack([score, batch.label], dim=1))
-            squares = ((guess - _moments(batch.t)) ** 2).mean(-1)
-            return (batch.w * squares).mean()
-
-        return Extra(term, list(regressor.parameters()))
-
-
-def _moments(t: Tensor) -> Tensor:
-    """t and t² (n, 2k), standardised within the batch."""
-    both = torch.cat([t, t**2], dim=1)
-    return (both - both.mean(0)) / both.std(0)
+            regressor = mlp(2, 2 * t.shape[1], layers, self.activation)
+        return AgainstAdversary(network, regressor, self.strength, t)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,13 +16,12 @@ from calibrate.checks import (
 )
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
-from calibrate.methods.score_fit import Extra, Fit, Learning
+from calibrate.member import Schedule
+from calibrate.methods.score_fit import Fit, MakeObjective, plain
 from calibrate.methods.score_network import ScoreNetwork, Shape
 from calibrate.methods.training_events import Scale
 from calibrate.nn.networks import ACTIVATIONS
-from calibrate.records import FitSummary
 from calibrate.sample import Sample
-from calibrate.train import with_restarts
 
 FEWEST_HELD_OUT = 50
 
@@ -65,7 +64,7 @@ class NetworkClassifier:
         events: Sample,
         true: Scale,
         context: Context,
-        extra: Callable[[Context], Extra] | None = None,
+        objective: MakeObjective = plain,
     ) -> ScoreNetwork:
         """Fit balanced events, in which the nuisances `true` vary.
 
@@ -79,22 +78,11 @@ class NetworkClassifier:
                 f"{events.groups.number} events: at least {FEWEST_HELD_OUT} are needed, raise it"
             )
         parts = events.split(1 - self.validation, context.stream("validation"))
-        learning = Learning(self.epochs, self.batch, self.learning_rate, self.patience)
-        fit = Fit(*parts, true, self.shape(), learning)
-        tried = [
-            with_restarts(
-                lambda attempt: fit.network(attempt, extra(attempt) if extra else None),
-                self.restarts,
-                context.child(f"network{number}"),
-            )
-            for number in range(self.networks)
-        ]
-        unstopped = sum(not done.stopped for (_, done), _ in tried)
-        summary = FitSummary(
-            restarts=sum(restarts for _, restarts in tried),
-            warnings=(self._unstopped(unstopped),) if unstopped else (),
-        )
-        return fit.score([network for network, _ in tried], summary)
+        schedule = Schedule(self.batch, self.epochs, self.learning_rate, self.patience)
+        fit = Fit(*parts, true, self.shape(), schedule, objective)
+        lessons = fit.networks(self.networks, self.restarts, context)
+        unstopped = sum(not lesson.done.stopped for lesson in lessons)
+        return fit.score(lessons, (self._unstopped(unstopped),) if unstopped else ())
 
     def _unstopped(self, number: int) -> str:
         return (

@@ -1,67 +1,35 @@
-"""The fit of one network of a score: weighted cross-entropy, minibatches, early stopping."""
+"""The fit of the networks of one score: weighted cross-entropy, minibatches, early stopping."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from calibrate.context import Context
 from calibrate.coordinates import Coordinates
-from calibrate.device import resolve, threads_for
+from calibrate.errors import CalibrateError
 from calibrate.estimate import Domain
+from calibrate.learner import Learner, Lesson, taught
+from calibrate.member import Column, Member, Schedule, single
 from calibrate.methods.score_network import ScoreNetwork, Shape
 from calibrate.methods.training_events import Scale
+from calibrate.nn.cross_entropy import CrossEntropy
 from calibrate.nn.nuisance_series import NuisanceSeries
-from calibrate.plateau import Validation
 from calibrate.records import FitSummary, TrainingCurve
 from calibrate.sample import Sample
 from calibrate.seeding import torch_seeded
-from calibrate.train import Minimisation, minimise_minibatch
+
+MakeObjective = Callable[[NuisanceSeries, torch.Tensor, Context], CrossEntropy]
+"""What a network is trained to minimise, given the true nuisances t (n, k) of the events."""
 
 
-@dataclass(frozen=True)
-class Learning:
-    """Settings of Adam, and the epochs without a new minimum of the events held out after which
-    its learning rate is reduced."""
-
-    epochs: int
-    batch: int
-    learning_rate: float
-    patience: int
-
-
-class Batch(NamedTuple):
-    """Standardised features (n, d), nuisances t (n, k) as they truly are, label and weight (n,)."""
-
-    x: Tensor
-    t: Tensor
-    label: Tensor
-    w: Tensor
-
-    def take(self, rows: Tensor) -> Batch:
-        """The selected events."""
-        return Batch(*(each[rows] for each in self))
-
-
-@dataclass(frozen=True)
-class Extra:
-    """What is minimised beside the cross-entropy: a term of the logit (n,) and the events, and the
-    parameters that it brings."""
-
-    term: Callable[[Tensor, Batch], Tensor]
-    parameters: Sequence[Tensor] = ()
-
-
-def cross_entropy(logit: Tensor, batch: Batch) -> Tensor:
-    """Mean of w·[-log s] over signal and w·[-log(1 - s)] over background, s = 1/(1 + e^-logit)."""
-    return binary_cross_entropy_with_logits(logit, batch.label, batch.w)
+def plain(network: NuisanceSeries, t: torch.Tensor, context: Context) -> CrossEntropy:
+    """The cross-entropy and nothing else."""
+    return CrossEntropy(network)
 
 
 @dataclass(frozen=True)
@@ -75,7 +43,8 @@ class Fit:
     held_out: Sample
     true: Scale
     shape: Shape
-    learning: Learning
+    schedule: Schedule
+    objective: MakeObjective = plain
 
     @cached_property
     def coordinates(self) -> Coordinates:
@@ -88,68 +57,55 @@ class Fit:
         """The nuisances that the networks take."""
         return self.true if self.shape.order else Scale.of(())
 
-    def network(
-        self, context: Context, extra: Extra | None = None
-    ) -> tuple[NuisanceSeries, Minimisation]:
-        """Minimise the cross-entropy; DivergedError if it is not finite."""
-        with torch_seeded(context, "initialisation"):
-            module = self.shape.module(self.train.x.shape[1], len(self.inputs.names))
-        device = resolve(context.device)
-        module.to(device)
-        batches = [_batch(each, self, device) for each in (self.train, self.held_out)]
-        done = _minimise(module, batches, self.learning, extra, context)
-        return module.cpu(), done
+    def networks(self, number: int, restarts: int, context: Context) -> list[Lesson]:
+        """That many networks, trained side by side; FitError if one diverges in every attempt."""
+        parts = [context.child(f"network{i}") for i in range(number)]
+        found = taught([Learner(self._begin, _kept, restarts, part) for part in parts])
+        lessons = []
+        for each in found:
+            if isinstance(each, CalibrateError):
+                raise each
+            lessons.append(each)
+        return lessons
 
-    def score(
-        self, networks: Sequence[tuple[NuisanceSeries, Minimisation]], summary: FitSummary
-    ) -> ScoreNetwork:
+    def score(self, lessons: Sequence[Lesson], warnings: tuple[str, ...]) -> ScoreNetwork:
         """The fitted networks together, with how the fits went."""
-        first = networks[0][1]
-        done = replace(
-            summary,
-            seconds=sum(each.seconds for _, each in networks),
-            steps=sum(len(each.loss) for _, each in networks),
-            loss=float(np.mean([each.validation[-1] for _, each in networks])),
-            curve=TrainingCurve("", first.loss, "weighted cross-entropy"),
+        done = [lesson.done for lesson in lessons]
+        summary = FitSummary(
+            seconds=sum(each.seconds for each in done),
+            steps=sum(len(each.loss) for each in done),
+            loss=float(np.mean([each.validation[-1] for each in done])),
+            restarts=sum(lesson.restarts for lesson in lessons),
+            curve=TrainingCurve("", done[0].loss, "weighted cross-entropy"),
             notes=(f"{len(self.train)} events trained with, {len(self.held_out)} held out",),
+            warnings=warnings,
         )
-        modules = tuple(module for module, _ in networks)
+        modules = tuple(_network(lesson) for lesson in lessons)
         domain = Domain.of(self.train)
-        return ScoreNetwork(domain, self.coordinates, self.inputs, self.shape, modules, done)
+        return ScoreNetwork(domain, self.coordinates, self.inputs, self.shape, modules, summary)
+
+    def _begin(self, attempt: Context) -> Member:
+        with torch_seeded(attempt, "initialisation"):
+            network = self.shape.module(self.train.x.shape[1], len(self.inputs.names))
+        columns, held_out = self._columns(self.train), self._columns(self.held_out)
+        objective = self.objective(network, torch.from_numpy(columns[1]), attempt)
+        return Member(objective, columns, self.schedule, attempt, held_out)
+
+    def _columns(self, sample: Sample) -> list[Column]:
+        """Features, true nuisances, label and weight."""
+        t = self.true.forward(sample.spectators)
+        t = np.broadcast_to(t, (len(sample), t.shape[1]))
+        x = self.coordinates.forward(sample.x)
+        return [np.array(each) for each in single(
+            [x, t, sample.z[:, 0], sample.w / np.mean(sample.w)])]  # fmt: skip
 
 
-def _minimise(
-    module: NuisanceSeries,
-    batches: Sequence[Batch],
-    learning: Learning,
-    extra: Extra | None,
-    context: Context,
-) -> Minimisation:
-    train, held_out = batches
-
-    def loss(rows: Tensor) -> Tensor:
-        batch = train.take(rows.to(train.x.device))
-        logit = module(batch.x, batch.t)
-        entropy = cross_entropy(logit, batch)
-        return entropy if extra is None else entropy + extra.term(logit, batch)
-
-    def held_out_loss() -> float:
-        return float(cross_entropy(module(held_out.x, held_out.t), held_out))
-
-    parameters = [*module.parameters(), *(extra.parameters if extra else ())]
-    with threads_for(learning.batch * sum(p.shape[0] for p in parameters)):
-        return minimise_minibatch(
-            loss, parameters, len(train.w), learning.batch, learning.epochs,
-            learning.learning_rate, context, Validation(held_out_loss, learning.patience),
-        )  # fmt: skip
+def _kept(lesson: Lesson) -> Lesson:
+    return lesson
 
 
-def _batch(sample: Sample, fit: Fit, device: torch.device) -> Batch:
-    t = fit.true.forward(sample.spectators)
-    arrays = (
-        fit.coordinates.forward(sample.x),
-        np.broadcast_to(t, (len(sample), t.shape[1])),
-        sample.z[:, 0],
-        sample.w / np.mean(sample.w),
-    )
-    return Batch(*(torch.tensor(a, dtype=torch.float32, device=device) for a in arrays))
+def _network(lesson: Lesson) -> NuisanceSeries:
+    objective = lesson.member.objective
+    if not isinstance(objective, CrossEntropy):
+        raise TypeError(f"a score is trained by cross-entropy, not by {type(objective).__name__}")
+    return objective.network

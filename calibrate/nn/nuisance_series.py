@@ -31,12 +31,12 @@ class NuisanceSeries(nn.Module):
         self.coefficients = SkipMLP(features, 1 + terms, hidden, activation)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """logit (n,) of standardised features x (n, d) at t (n, k) or (1, k)."""
+        """logit (…, n) of standardised features x (…, n, d) at t (…, n, k) or (1, k)."""
         found: Tensor = self.coefficients(x)
-        if found.shape[1] == 1:
-            return found[:, 0]
-        shift: Tensor = (found[:, 1:] * series(t, self.order)).sum(-1)
-        return found[:, 0] + shift
+        if found.shape[-1] == 1:
+            return found[..., 0]
+        shift: Tensor = (found[..., 1:] * series(t, self.order)).sum(-1)
+        return found[..., 0] + shift
 
 
 def series_terms(nuisances: int, order: int) -> int:
@@ -46,8 +46,8 @@ def series_terms(nuisances: int, order: int) -> int:
 
 
 def series(t: Tensor, order: int) -> Tensor:
-    """b(t) (n, terms): powers 1 to `order` of each t (n, k); from order 2 also their products."""
+    """b(t) (…, terms): powers 1 to `order` of each t (…, k); from order 2 also their products."""
     powers = [t**power for power in range(1, order + 1)]
-    pairs = itertools.combinations(range(t.shape[1]), 2) if order > 1 else ()
-    products = [t[:, i : i + 1] * t[:, j : j + 1] for i, j in pairs]
-    return torch.cat([*powers, *products], dim=1)
+    pairs = itertools.combinations(range(t.shape[-1]), 2) if order > 1 else ()
+    products = [t[..., i : i + 1] * t[..., j : j + 1] for i, j in pairs]
+    return torch.cat([*powers, *products], dim=-1)
