@@ -106,14 +106,15 @@ def generate(
     """The jets of a batch of tt̄ events, one entry each, `event` counted from 0."""
     batch = start_pythia(pythia_settings(isr), seed).nextBatch(events)
     tops = top_quarks(batch)
-    objects = measured_momenta(measure(flatten(visible(batch)), detector, rng), events)
+    objects = measured_momenta(measure(flatten(visible(batch)), detector, rng), len(batch))
     clusters = cluster(objects, "antikt", JET_RADIUS)
     found = clusters.inclusive_jets(min_pt=MIN_JET_PT)
     order = falling_pt(found)
-    index, good = matched(tops, padded(found[order], CANDIDATES))
+    candidates = padded(found[order], CANDIDATES)
+    index, good = matched(tops, candidates)
     event, top = np.nonzero(good)
     chosen = index[event, top]
-    axes = Jets(*(part[event, chosen] for part in padded(found[order], CANDIDATES)))
+    axes = Jets(*(part[event, chosen] for part in candidates))
     constituents = clusters.constituents(min_pt=MIN_JET_PT)[order][event, chosen]
     pt_hat = np.sqrt(require("awkward").to_numpy(batch.info.pT2Hat))
     return {
