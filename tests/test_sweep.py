@@ -246,6 +246,21 @@ def test_combinations_composed_together_are_those_composed_alone():
         assert recipe(job.overrides).plain() == job.recipe
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("experiment=label_smearing",),
+        ("data=asymmetric", "method=mse", "evaluator=[uncertainty]",
+         "evaluator.uncertainty.input_smearing=${data.label_smearing}"),
+    ],
+)  # fmt: skip
+def test_a_value_that_follows_from_a_swept_one_follows_it(given: tuple[str, ...]):
+    jobs = request((*given, "data.label_smearing=0.04,0.1", "seed=0")).jobs
+    widths = [job.recipe["configuration"]["evaluator"]["uncertainty"]["input_smearing"]
+              for job in jobs]  # fmt: skip
+    assert widths == [0.04, 0.1]
+
+
 def test_the_parameters_of_a_job_are_what_was_swept():
     jobs = request((*QUICK, "data.mu=0,0.5", "seed=range(0,2)")).jobs
     assert [dict(job.parameters) for job in jobs] == [
