@@ -137,7 +137,7 @@ def test_an_empty_bin_is_not_a_number():
 
 def mode_of(u: np.ndarray) -> tuple[float, float, bool]:
     u = np.sort(u)
-    sums, guess = SortedPowers.of(u, np.ones(u.size)).sums(), np.array([[0.2], [1.5]])
+    sums, guess = SortedPowers.of(u, np.ones(u.size)).once(), np.array([[0.2], [1.5]])
     fit = truncated_gaussian_modes(sums, np.array([0, u.size]), guess[:1], guess[1:])
     return fit.mode.item(), fit.width.item(), fit.converged.item()
 

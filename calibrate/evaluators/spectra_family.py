@@ -27,7 +27,8 @@ Reshape = Callable[[Sample], Sample]
 
 def quantiles(sample: Sample, levels: tuple[float, ...]) -> FloatArray:
     """Quantiles of the only truth column, negative weights left out."""
-    return weighted_quantile(sample.z[:, 0], np.maximum(sample.w, 0.0), levels)
+    w = np.maximum(sample.w, 0.0)
+    return weighted_quantile(sample.z[:, 0], w, levels, sample.ascending[:, 0])
 
 
 def flat(reference: Sample) -> Reshape:
