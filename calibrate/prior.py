@@ -110,13 +110,15 @@ class SampleDensity:
         return np.log(z) if self.logarithmic else z
 
 
-def reweight(sample: Sample, prior: Prior) -> Sample:
-    """The same events under the spectrum `prior`: w' = w · p_new(z)/p_old(z).
+def reweight(sample: Sample, prior: Prior, density: FloatArray | None = None) -> Sample:
+    """The same events under the spectrum `prior`: w' = w · p_new(z)/p_old(z), with the sample's
+    own p_old (n,) where the caller knows it.
 
     Raises DataError if the new spectrum leaves nothing of the sample.
     """
     z = sample.z[:, 0]
-    w = sample.w * prior.density(z) / SampleDensity.of(sample).density(z)
+    density = SampleDensity.of(sample).density(z) if density is None else density
+    w = sample.w * prior.density(z) / density
     if not np.any(w > 0):
         raise DataError(
             f"the new spectrum {prior} has no overlap with the sample, whose z lies in "

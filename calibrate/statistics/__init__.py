@@ -1,7 +1,7 @@
 """Weighted statistics of unbinned arrays, with bootstrap errors: arrays in, arrays out."""
 
 from calibrate.statistics.bins import bin_index, equal_statistics_edges
-from calibrate.statistics.bootstrap import Poisson, bootstrap_ratios
+from calibrate.statistics.bootstrap import Poisson
 from calibrate.statistics.distance import ChiSquare, Distances, chi_square
 from calibrate.statistics.goodness import Goodness, core_goodness
 from calibrate.statistics.mode import ModeFits, truncated_gaussian_modes
@@ -29,7 +29,6 @@ __all__ = [
     "area_under_curve",
     "bin_index",
     "binned_sum",
-    "bootstrap_ratios",
     "chi_square",
     "core_goodness",
     "equal_statistics_edges",

@@ -10,6 +10,8 @@ CELLS = 4096
 """Candidate edges: fine enough that 12 bins are equal to a percent."""
 
 TAIL = 1e-3
+STRETCH = 512
+"""Candidate edges that are looked at first: more than a bin of twelve has."""
 ITERATIONS = 20
 COMPLETE = 0.97
 """A rest with less than this share of a bin's effective size joins the bin before it."""
@@ -100,14 +102,24 @@ def _walk(first: FloatArray, second: FloatArray, target: float) -> list[int]:
     sums = np.pad(np.cumsum(first), (1, 0))
     squares = np.pad(np.cumsum(second), (1, 0))
     while start < first.size:
-        size = (sums[start + 1 :] - sums[start]) ** 2
-        reached = size >= target * (squares[start + 1 :] - squares[start]) * (1 - 1e-12)
-        reached &= squares[start + 1 :] > squares[start]
-        if not reached.any():
+        end = _reaching(sums, squares, start, start + STRETCH, target)
+        end = end or _reaching(sums, squares, start, first.size, target)
+        if end is None:
             break
-        start += int(np.argmax(reached)) + 1
+        start = end
         cuts.append(start)
     return cuts
+
+
+def _reaching(
+    sums: FloatArray, squares: FloatArray, start: int, stop: int, target: float
+) -> int | None:
+    """The first end of a bin from `start` on, at most `stop`, that gives it the target."""
+    square = squares[start + 1 : stop + 1] - squares[start]
+    size = (sums[start + 1 : stop + 1] - sums[start]) ** 2
+    reached = (size >= target * (1 - 1e-12) * square) & (square > 0)
+    first = int(np.argmax(reached))
+    return start + first + 1 if reached[first] else None
 
 
 def _effective(first: FloatArray, second: FloatArray) -> float:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calibrate.sample import FloatArray, Groups, IntArray
+from calibrate.sample import Groups, IntArray
 from calibrate.statistics.prefix import Counts
 
 CHUNK = 2048
 """Rows that are worked on together: their counts, as float64, stay in the cache."""
-PIECE = 128
 LEVELS = 2**16
 LARGEST_DRAWN = 50_000_000
 """Bytes of counts that are handed over together."""
@@ -87,31 +86,3 @@ def _transposed(rows: Counts) -> Counts:
     for start in range(0, len(columns), CHUNK):
         columns[start : start + CHUNK] = rows[:, start : start + CHUNK].T
     return columns
-
-
-def bootstrap_ratios(
-    columns: FloatArray, w: FloatArray, poisson: Poisson
-) -> tuple[FloatArray, FloatArray]:
-    """Weighted means Σwc/Σw of columns (n, k), and the same in every replica (replicas, k).
-
-    Any smooth function of means (a variance, a slope, a coverage) gets its bootstrap error by
-    applying it to both.
-    """
-    weighted = np.column_stack([columns * w[:, None], w])
-    value = weighted.sum(axis=0)
-    replicas = np.concatenate([_sums(counts, weighted) for counts in poisson.counts()])
-    return value[:-1] / value[-1], replicas[:, :-1] / replicas[:, -1:]
-
-
-def _sums(counts: Counts, weighted: FloatArray) -> FloatArray:
-    """countsᵀ · weighted (r, k), of counts (n, r) and weighted (n, k); products of few rows, so
-    that they neither leave the cache nor wait for threads."""
-    total = np.zeros((counts.shape[1], weighted.shape[1]))
-    for start in range(0, len(counts), CHUNK):
-        taken, values = (a[start : start + CHUNK] for a in (counts, weighted))
-        pieces = max(1, len(taken) // PIECE)
-        if len(taken) % pieces:
-            pieces = 1
-        taken, values = (a.reshape(pieces, -1, a.shape[1]) for a in (taken, values))
-        total += (np.swapaxes(taken, 1, 2).astype(np.float64) @ values).sum(axis=0)
-    return total

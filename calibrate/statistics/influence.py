@@ -90,7 +90,7 @@ class SortedRows:
         one, other = self._grouped(w * depth), self._grouped(w * (depth**2 - CORE))
         pairs = ((one, one), (one, other), (other, other))
         moments = [_binned(a * b, self.cells) for a, b in pairs]
-        held, squares = _binned(w, self.offsets), _binned(w**2, self.offsets)
+        held, squares = _binned(w, self.offsets), self._squares(w)
         slopes = _core_slopes(held, _end_density(held, squares, self._around(mode, width)))
         return np.where(known, width * _propagated(slopes, moments), np.nan)
 
@@ -132,10 +132,14 @@ class SortedRows:
             return np.asarray(product / np.sqrt(squares[0] * squares[1]))
 
     def _below(self, level: float) -> BoolArray:
-        """Which rows (n,) come before the quantile of their bin or are it."""
-        ends = self._sums[0, self.offsets]
-        target = ends[:-1] + level * np.diff(ends)
-        return np.asarray(self._sums[0, :-1] < self._spread(target))
+        """Which rows (n,) have at most the value of the quantile of their bin."""
+        found = np.zeros(self.w.size, bool)
+        for start, stop in zip(self.offsets[:-1], self.offsets[1:], strict=True):
+            sums, values = self._sums[0, start : stop + 1], self.values[start:stop]
+            row = np.searchsorted(sums[1:], sums[0] + level * (sums[-1] - sums[0]))
+            if row < values.size:
+                found[start : start + np.searchsorted(values, values[row], side="right")] = True
+        return found
 
     @cached_property
     def _sums(self) -> FloatArray:
@@ -189,7 +193,7 @@ def _inside(depth: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _end_density(held: FloatArray, squares: FloatArray, around: FloatArray) -> FloatArray:
     """The weight per width at both ends of the windows (2, n_b): what a Gaussian core has there,
     times the ratio of the weight found and expected around, both increased by that of
-    `PRIOR_EVENTS`. `held` and `squares` (n_b,) are Σw and Σw² inside."""
+    `PRIOR_EVENTS`. `held` and `squares` (n_b,) are Σw and ΣW² of groups inside."""
     core = held / (ndtr(WINDOW) - ndtr(-WINDOW))
     expected = core * (ndtr(WINDOW + EDGE) - ndtr(WINDOW - EDGE))
     height = core * np.exp(-(WINDOW**2) / 2) / np.sqrt(2 * np.pi)

@@ -100,15 +100,16 @@ class _SortedTable:
         cls, u: FloatArray, w: FloatArray, index: IntArray, bins: int, ascending: IntArray | None
     ) -> _SortedTable:
         order = np.argsort(u) if ascending is None else ascending
-        index = index[order]
         if bins < np.iinfo(np.int16).max:  # few numbers: sorted in linear time
             index = np.clip(index, -1, bins).astype(np.int16)
+        index = index[order]
         place = np.argsort(index, kind="stable")
         offsets = np.searchsorted(index[place], np.arange(bins + 1))
         order = order[place[offsets[0] : offsets[-1]]]
         negative = bool(np.any(w < 0))
         inside, w = u[order], w[order] / np.max(np.abs(w))
-        centre = float(np.average(inside, weights=np.abs(w) + 1e-300)) if inside.size else 0.0
+        size = np.abs(w) if negative else w
+        centre = float(size @ inside / np.sum(size)) if size.any() else 0.0
         powers = SortedPowers.of(inside - centre, w)
         return cls(order, powers, offsets - offsets[0], centre, negative)
 
