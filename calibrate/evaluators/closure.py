@@ -139,6 +139,7 @@ class Closure:
         return [
             View(
                 method,
+                fits[method],
                 residual,
                 sample,
                 binning[residual.label],

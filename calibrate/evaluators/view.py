@@ -8,8 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibrate.estimate import Calibration, Replicated
 from calibrate.evaluators.histograms import pull_histogram, response_histogram, tail_histogram
-from calibrate.evaluators.residuals import Residual, binned_mean, effective_events
+from calibrate.evaluators.residuals import (
+    Residual,
+    binned_mean,
+    effective_events,
+    shared_error,
+)
 from calibrate.evaluators.resolution import resolution_fit, term_scalars
 from calibrate.evaluators.slices import Sliced, failing_cells, sliced_closure
 from calibrate.records import (
@@ -65,6 +71,7 @@ class View:
     """One truth column of one test sample under one method, and how to bin it."""
 
     method: str
+    fit: Calibration
     residual: Residual
     sample: Sample
     binning: Binning
@@ -189,11 +196,12 @@ class View:
         return root, np.sqrt(variance / n_effective) / (2 * root)
 
     def _shared(self, index: IntArray, bins: int) -> FloatArray:
-        """Mean statistical error of the calibration per bin (over z if relative)."""
-        r = self.residual
-        if r.statistical is None:
+        """Statistical error of the calibration's mean per bin (over z if relative)."""
+        fit, r, w = self.fit, self.residual, self.sample.w
+        if not isinstance(fit, Replicated):
             return np.full(bins, np.nan)
-        return binned_mean(r.statistical / self._unit_of_u(r.z), self.sample.w, index, bins)
+        x, unit = fit.domain.features(self.sample), self._unit_of_u(r.z)
+        return shared_error(fit, x, r.component, unit, w, index, bins)
 
     def _exact_resolution(self, form: ClosedForm, index: IntArray, bins: int) -> FloatArray:
         """Σ(z) of the closed form (over z if relative), with the spread of its bias inside the bin
