@@ -112,7 +112,7 @@ class Closure:
         ]
         answers: dict[str, list[Answer]] = {method: [] for method in fits}
         track = context.progress.track("closure", len(views))
-        with track as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+        with track as advance, ThreadPoolExecutor(_threads()) as pool:
             for view, answer in zip(views, pool.map(View.answer, views), strict=True):
                 answers[view.method].append(answer)
                 advance(1)
@@ -180,6 +180,13 @@ class Closure:
         train = task.train
         width = float(weighted_std(train.z[:, residual.component], train.w))
         return float(f"{TOLERANCE_IN_SIGMA * width:.1g}")
+
+
+def _threads() -> int:
+    """As many as numerical libraries are told to use, as in the workers of a sweep; else one for
+    each core."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(told) if told.isdigit() and int(told) else os.cpu_count() or 1
 
 
 def _findings(answers: Mapping[str, Sequence[Answer]]) -> Findings:

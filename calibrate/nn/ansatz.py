@@ -112,6 +112,8 @@ class GaussianAnsatzNetwork(nn.Module):
     def cholesky(self, x: Tensor, t: Tensor) -> Tensor:
         """L (…, n, d_z, d_z)."""
         entries = self.c(torch.cat([x.expand(*t.shape[:-1], x.shape[-1]), t], -1))
+        if t.shape[-1] == 1:
+            return softplus(entries).unsqueeze(-1)
         entries = torch.where(self.diagonal, softplus(entries), entries)
         return (entries @ self.triangle).view(*t.shape, t.shape[-1])
 

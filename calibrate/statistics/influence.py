@@ -27,7 +27,7 @@ from scipy.special import ndtr
 from calibrate.sample import BoolArray, FloatArray, Groups, IntArray
 from calibrate.statistics.mode import CORE, WINDOW
 
-REACH = 6.0
+REACH = 5.0
 """Rows whose probability to be the quantile is looked at, in standard deviations."""
 EDGE = 0.5
 """Half the stretch over which the density at the end of a window is taken, in widths."""

@@ -26,7 +26,9 @@ def weighted_covariance(a: FloatArray, b: FloatArray, w: FloatArray) -> FloatArr
 
 def mean_error(values: FloatArray | BoolArray, mean: float, w: FloatArray, groups: Groups) -> float:
     """√ΣD²/Σw of the weighted mean of values (n,), D = Σw(v - mean) over one group."""
-    deviations = np.bincount(groups.row, w * (values - mean))
+    deviations = w * (values - mean)
+    if not groups.single:
+        deviations = binned_sum(deviations, groups.row, groups.number)
     return float(np.sqrt(np.sum(deviations**2)) / np.sum(w))
 
 

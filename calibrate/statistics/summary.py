@@ -103,9 +103,11 @@ class _SortedTable:
         if bins < np.iinfo(np.int16).max:  # few numbers: sorted in linear time
             index = np.clip(index, -1, bins).astype(np.int16)
         index = index[order]
-        place = np.argsort(index, kind="stable")
-        offsets = np.searchsorted(index[place], np.arange(bins + 1))
-        order = order[place[offsets[0] : offsets[-1]]]
+        if np.any(index[1:] < index[:-1]):
+            place = np.argsort(index, kind="stable")
+            index, order = index[place], order[place]
+        offsets = np.searchsorted(index, np.arange(bins + 1))
+        order = order[offsets[0] : offsets[-1]]
         negative = bool(np.any(w < 0))
         inside, w = u[order], w[order] / np.max(np.abs(w))
         size = np.abs(w) if negative else w
