@@ -261,8 +261,7 @@ class FittedGaussianAnsatz:
         found = self.network.maximum(torch.from_numpy(self.x_coordinates.forward(x)))
         t = found.t.numpy()
         jacobian = self.z_coordinates.jacobian(t.copy())
-        precision = found.precision.numpy()
-        covariance = 1 / precision if t.shape[1] == 1 else np.linalg.inv(precision)
+        covariance = np.linalg.inv(found.precision.numpy())
         covariance = covariance * jacobian[:, :, None] * jacobian[:, None, :]
         return self.z_coordinates.backward(t), covariance, found.converged.numpy()
 
