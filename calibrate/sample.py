@@ -99,6 +99,11 @@ class Sample:
         return Groups.of(self.group)
 
     @cached_property
+    def ascending(self) -> IntArray:
+        """The rows in the order of each truth column (n, d_z)."""
+        return np.asarray(np.argsort(self.z.T).T)
+
+    @cached_property
     def effective_size(self) -> float:
         """Kish's (Σ_g W_g)²/Σ_g W_g², W_g the summed weight of group g."""
         return effective_size(self.w, self.groups)

@@ -60,6 +60,14 @@ def test_sigma_pred_is_the_error_of_a_least_squares_line(linear, task):
     np.testing.assert_allclose(found, expected, rtol=0.35)
 
 
+def test_the_networks_one_by_one_have_the_estimate_as_mean_and_sigma_pred_as_spread(linear):
+    x = np.linspace(-4, 4, 9)[:, None]
+    found, networks = linear.estimate(x), np.stack([*linear.estimates(x)])
+    assert networks.shape == (linear.samples, 9, 1)
+    np.testing.assert_allclose(networks.mean(axis=0), found.z, atol=1e-5)
+    np.testing.assert_allclose(networks.std(axis=0), found.statistical, rtol=1e-3)
+
+
 def test_sigma_pred_falls_with_the_training_sample_and_sigma_stoch_stays():
     rms = {}
     for n in (500, 8000):

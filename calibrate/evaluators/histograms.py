@@ -9,7 +9,7 @@ import numpy as np
 
 from calibrate.evaluators.residuals import Residual
 from calibrate.records import PullHistogram, ResponseHistogram, TailHistogram
-from calibrate.sample import BoolArray, FloatArray, Sample
+from calibrate.sample import BoolArray, FloatArray, IntArray, Sample
 from calibrate.statistics import (
     Summary,
     bin_index,
@@ -41,14 +41,17 @@ class Density:
     overflow: float
 
 
-def density(values: FloatArray, sample: Sample, edges: FloatArray) -> Density:
+def density(
+    values: FloatArray, sample: Sample, edges: FloatArray, ascending: IntArray | None = None
+) -> Density:
     """Histogram of values (n,) over a sample, normalised to the whole of it.
 
-    The error is √ΣW², W the weight that one group puts into a bin.
+    The error is √ΣW², W the weight that one group puts into a bin. `ascending` (n,) are the rows in
+    the order of the values, where the caller knows them.
     """
     w = sample.w
     total, width = float(np.sum(w)), np.diff(edges)
-    index = bin_index(values, edges)
+    index = bin_index(values, edges, ascending)
     counts = binned_sum(w, index, width.size)
     squares = grouped_squares(w, index, width.size, sample.groups)
     below, above = (float(np.sum(w[m]) / total) for m in (index < 0, index >= width.size))
@@ -79,7 +82,7 @@ def tail_histogram(
     method: str, residual: Residual, sample: Sample, edges: FloatArray
 ) -> TailHistogram:
     """The distribution of u out to its tails, and how much lies in them."""
-    found, w = density(residual.u, sample, edges), sample.w
+    found, w = density(residual.u, sample, edges, residual.ascending), sample.w
     shares, errors = [], []
     for side in _tails(residual, w):
         share = float(np.sum(w[side]) / np.sum(w))
@@ -114,7 +117,8 @@ def response_histogram(
     method: str, residual: Residual, sample: Sample, edges: FloatArray, whole: Summary
 ) -> ResponseHistogram:
     """The distribution of u over a test sample, and its core, as `whole` has it fitted."""
-    w, u, found = sample.w, residual.u, density(residual.u, sample, edges)
+    w, u = sample.w, residual.u
+    found = density(u, sample, edges, residual.ascending)
     low, high = weighted_quantile(u, np.maximum(w, 0.0), [0.1587, 0.8413], residual.ascending)
     mean = float(weighted_mean(u, w))
     core = core_goodness(u, w, np.zeros(u.size, int), whole.mode, whole.fit, sample.groups)

@@ -7,6 +7,7 @@ With ⟨·⟩_ω a moment of p(z|x, ω) and E, var over the weights ω (arXiv:20
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, cast
@@ -102,6 +103,16 @@ class BayesianNetwork:
             mixture.mean[:, None], (stochastic**2 + predictive**2)[:, :, None],
             self.domain.inside(x), predictive, stochastic, mixture,
         )  # fmt: skip
+
+    @torch.no_grad()
+    def estimates(self, x: FloatArray) -> Iterator[FloatArray]:
+        """ẑ (n, 1) of one drawn network after the other, for x (n, d_x)."""
+        t = torch.from_numpy(self.x_coordinates.forward(self.domain.checked(x)).astype(np.float32))
+        scale, shift = self.z_coordinates.scale[0], self.z_coordinates.shift[0]
+        for network in self._networks.each():
+            log_weights, means, _ = MixtureOutputs.of(network(t))
+            mean = (log_weights.exp() * means).sum(-1)[0].double().numpy()
+            yield mean[:, None] * scale + shift
 
     @cached_property
     def _networks(self) -> DrawnNetworks:

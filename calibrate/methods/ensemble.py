@@ -8,7 +8,7 @@ it does not average out: it is the up and down variation of the calibration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -57,13 +57,17 @@ class Ensemble:
         """The nominal estimate for x (n, d_x), with its statistical error."""
         found = self.nominal.estimate(x)
         total, squares = np.zeros_like(found.z), np.zeros_like(found.z)
-        for replica in self.replicas:
-            shift = replica.estimate(x).z - found.z
+        for estimate in self.estimates(x):
+            shift = estimate - found.z
             total += shift
             squares += shift**2
         n = len(self.replicas)
         variance = (squares - total**2 / n) / (n - 1)
         return replace(found, statistical=np.sqrt(np.maximum(variance, 0.0)))
+
+    def estimates(self, x: FloatArray) -> Iterator[FloatArray]:
+        """ẑ (n, d_z) of one replica after the other, for x (n, d_x)."""
+        return (replica.estimate(x).z for replica in self.replicas)
 
     def state(self) -> State:
         """Kind and state of the nominal calibration and of each replica."""

@@ -25,7 +25,7 @@ events: every one of its many weights costs KL, and the best bound is that of th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -164,3 +164,9 @@ class DrawnNetworks:
         for i, (weight, bias) in enumerate(self.deep):
             x = torch.baddbmm(bias, x if i == 0 else self.activation(x), weight)
         return y + x if self.deep else y
+
+    def each(self) -> Iterator[DrawnNetworks]:
+        """One network after the other, each with a leading axis of one."""
+        for k in range(len(self.linear[0])):
+            linear, *deep = ((w[k : k + 1], b[k : k + 1]) for w, b in (self.linear, *self.deep))
+            yield DrawnNetworks(linear, tuple(deep), self.activation)

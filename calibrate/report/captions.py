@@ -15,7 +15,7 @@ from calibrate.records import (
 )
 
 _ERRORS = (
-    f"Error bars are statistical (bootstrap); bins below {MINIMUM_EFFECTIVE} effective events "
+    f"Error bars are statistical, by group; bins below {MINIMUM_EFFECTIVE} effective events "
     "are faint."
 )
 _FIXED = {
@@ -130,7 +130,7 @@ _FIXED = {
         "Mean of u of the fitted calibrations on the same test events under other spectra: flat, "
         "steeper and softer by a factor e per standard deviation, and narrow resonances. A "
         "calibration that does not inherit the training spectrum has the same mean on all. Error "
-        "bars are statistical (bootstrap).",
+        "bars are statistical.",
     ),
     "tails": (
         "Tails",

@@ -16,11 +16,12 @@ from calibrate.statistics.moments import (
 from calibrate.statistics.polygon import polygon
 from calibrate.statistics.quantiles import refuse_negative, weighted_quantile
 from calibrate.statistics.separation import area_under_curve
-from calibrate.statistics.summary import Summary, summarise
+from calibrate.statistics.summary import Fluctuations, Summary, summarise
 
 __all__ = [
     "ChiSquare",
     "Distances",
+    "Fluctuations",
     "Goodness",
     "ModeFits",
     "Poisson",
