@@ -31,13 +31,15 @@ NETWORKS: Mapping[str, tuple[str, ...]] = {
 }
 TESTED = 100000
 WIDTHS = (0.04, 0.06, 0.08, 0.10)
-SEEDS = 2
+SEEDS = 3
 SMEARED = {
-    "asymmetric toy, 50 000 events": (
-        ("data=asymmetric", "data.n=50000"), "pT", (600.0, 620.0)
+    "asymmetric toy, 20 000 events": (
+        ("data=asymmetric", "method.components=1", "method.hidden=[16]"),
+        "pT",
+        (600.0, 620.0),
     ),
-    "dijets, 72 000 events": (("data=dijet",), "m_jj", (2400.0, 2500.0)),
-}  # fmt: skip
+    "dijets, 72 000 events": (("data=dijet", "method.hidden=[]"), "m_jj", (2400.0, 2500.0)),
+}
 Estimates = tuple[Estimate, list[FloatArray] | None]
 POINTS = np.array([450.0, 500.0, 550.0, 600.0, 610.0, 620.0, 650.0, 700.0, 750.0, 800.0, 900.0])
 
