@@ -68,6 +68,15 @@ def test_the_networks_one_by_one_have_the_estimate_as_mean_and_sigma_pred_as_spr
     np.testing.assert_allclose(networks.std(axis=0), found.statistical, rtol=1e-3)
 
 
+def test_a_perceptron_that_the_data_do_not_need_adds_little_to_sigma_pred(task):
+    """With each layer's own prior width; with 0.1 for all it is twice that of the line."""
+    method = replace(LINEAR, hidden=(40, 40), batch=250, samples=100)
+    t = (task.tests["nominal"].x[:2000] - task.train.x.mean()) / task.train.x.std()
+    line = SIGMA * np.sqrt(np.mean(1 + t**2) / (0.9 * len(task.train)))
+    found = method.fit(task, Context()).estimate(task.tests["nominal"].x[:2000]).statistical
+    assert 1 / 1.5 < np.sqrt(np.mean(found**2)) / line < 1.5
+
+
 def test_sigma_pred_falls_with_the_training_sample_and_sigma_stoch_stays():
     rms = {}
     for n in (500, 8000):
