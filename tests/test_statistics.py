@@ -248,7 +248,7 @@ def skewed(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def test_the_mode_of_each_bin_is_that_of_a_likelihood_fit():
     rng = np.random.default_rng(20)
-    index = rng.integers(0, 3, 9_000)
+    index = rng.integers(0, 3, 30_000)
     u = skewed(rng, index.size) * (1 + 0.3 * index)
     found = summarise(u, np.ones(u.size), index, 3, poisson(u.size, 10), mode=True)
     for b in range(3):
