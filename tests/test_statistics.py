@@ -274,7 +274,7 @@ def skewed(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def test_the_mode_of_each_bin_is_that_of_a_likelihood_fit():
     rng = np.random.default_rng(20)
-    index = rng.integers(0, 3, 9_000)
+    index = rng.integers(0, 3, 30_000)
     u = skewed(rng, index.size) * (1 + 0.3 * index)
     found = summarise(u, np.ones(u.size), index, 3, poisson(u.size, 10), mode=True)
     for b in range(3):
@@ -407,6 +407,9 @@ def test_closed_errors_of_degenerate_bins():
     assert np.isnan(found.mode_error[1])
     negative = summarise(u, np.array([1, -0.5, 1, 1.0]), index, 3, Groups.of(np.arange(4)))
     assert np.isnan(negative.median_error).all()
+    one_group = summarise(u, w, np.zeros(4, int), 1, Groups.of(np.zeros(4, int)), mode=True)
+    np.testing.assert_allclose([one_group.mean_error, one_group.std_error], 0.0, atol=1e-12)
+    assert np.isfinite(one_group.median_error).all()
 
 
 def goodness_of(u: np.ndarray, w: np.ndarray | None = None, group: np.ndarray | None = None):

@@ -29,6 +29,8 @@ from calibrate.statistics.mode import CORE, WINDOW
 
 REACH = 5.0
 """Rows whose probability to be the quantile is looked at, in standard deviations."""
+TINY = 1e-200
+"""Keeps a quotient finite where nothing fluctuates: a bin that holds one group."""
 EDGE = 0.5
 """Half the stretch over which the density at the end of a window is taken, in widths."""
 PRIOR_EVENTS = 100.0
@@ -118,7 +120,7 @@ class SortedRows:
         low, high = np.searchsorted(ends, target + REACH * spread * np.array([-1.0, 1.0]))
         rows = np.arange(start + low, min(start + high, stop - 1) + 1)
         deviation = np.sqrt(_variance(self._sums[:, rows + 1] - first[:, None], squares, level))
-        reached = ndtr((self._sums[0, rows + 1] - target) / deviation)
+        reached = ndtr((self._sums[0, rows + 1] - target) / (deviation + TINY))
         reached[-1] = 1.0
         share, values = np.diff(reached, prepend=0.0), self.values[rows]
         return float(np.sqrt(np.maximum(share @ (values - share @ values) ** 2, 0.0)))
@@ -181,7 +183,7 @@ def _binned(values: FloatArray, offsets: IntArray) -> FloatArray:
 
 def _variance(held: FloatArray, squares: FloatArray, level: float) -> FloatArray:
     """Σ_g (A_g - qT_g)² from the sums (3, …) up to a row and ΣT_g² of the bin."""
-    return np.asarray(held[1] - 2 * level * held[2] + level**2 * squares)
+    return np.asarray(np.maximum(held[1] - 2 * level * held[2] + level**2 * squares, 0.0))
 
 
 def _inside(depth: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
