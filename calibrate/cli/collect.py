@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from calibrate.cli.apply_job import collect_files
 from calibrate.errors import nearest
 from calibrate.sweep.collect import (
     AVERAGES,
@@ -16,7 +18,7 @@ from calibrate.sweep.collect import (
     write_tables,
 )
 from calibrate.sweep.gallery import figures
-from calibrate.sweep.job import DONE
+from calibrate.sweep.job import APPLY, DONE, KIND, RUN
 from calibrate.sweep.ledger import Ledger
 from calibrate.sweep.page import write_page
 from calibrate.sweep.told import undone, verdict
@@ -39,7 +41,12 @@ def collect_folder(folder: str) -> Path:
 
 
 def collect(ledger: Ledger) -> Path:
-    """Write the tables and the page of what is done so far; returns the page's path."""
+    """Write what the jobs of this kind leave together, of what is done so far; returns its path."""
+    return COLLECT[ledger.about().get(KIND, RUN)](ledger)
+
+
+def _collect_runs(ledger: Ledger) -> Path:
+    """Write the tables and the page; returns the page's path."""
     about = ledger.about()
     runs = measured(ledger)
     points = averaged(runs)
@@ -60,3 +67,6 @@ def _studied(ledger: Ledger) -> str:
     """The studied method, whose metrics have no prefix: of the first job, if it is swept."""
     method: str = ledger.recipe(0)["method"]
     return method
+
+
+COLLECT: Mapping[str, Callable[[Ledger], Path]] = {RUN: _collect_runs, APPLY: collect_files}

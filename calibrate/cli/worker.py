@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import shlex
 import sys
 import threading
 import time
 from pathlib import Path
 
 from calibrate.errors import CalibrateError, StorageError
-from calibrate.sweep.job import DONE, FAILED, Job
+from calibrate.sweep.job import DONE, FAILED, KIND, RUN, Job
 from calibrate.sweep.ledger import Ledger
 
 WATCH = 0.5
@@ -32,7 +31,7 @@ def work(folder: Path, threads: int | None = None) -> None:
 
 def load_libraries() -> None:
     """Import what every run needs, before the clock of the first job runs."""
-    importlib.import_module("calibrate.cli.run")
+    importlib.import_module("calibrate.cli.jobs")
 
 
 def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
@@ -62,18 +61,15 @@ def _created(folder: Path) -> Path:
 def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
     import torch
 
-    from calibrate.cli.planning import built
+    from calibrate.cli.jobs import PERFORM
     from calibrate.cli.progress import progress
-    from calibrate.cli.recipe import Recipe
-    from calibrate.cli.run import run_in
     from calibrate.context import Silent
 
     if threads is not None:
         torch.set_num_threads(threads)
-    planned = built(Recipe(**ledger.recipe(job.number)))
+    recipe = ledger.recipe(job.number)
     shown = progress() if threads is None else Silent()
-    command = shlex.join(["calibrate", "run", *job.overrides])
-    run_in(folder, planned, command, planned.context(shown), {"content": job.content})
+    PERFORM[recipe.get(KIND, RUN)](ledger, job, recipe, folder, shown)
 
 
 def _fail(ledger: Ledger, job: Job, error: str) -> None:
