@@ -60,12 +60,13 @@ def residuals(
     for component, column in enumerate(sample.z_columns):
         label = f"{test}.{column.name}" if several else test
         for method, estimate in estimates.items():
-            yield method, _residual(label, column, component, sample, estimate)
+            yield method, residual_of(label, column, component, sample, estimate)
 
 
-def _residual(
+def residual_of(
     label: str, column: Column, component: int, sample: Sample, estimate: Estimate
 ) -> Residual:
+    """One truth column of a sample beside its estimate."""
     sigma = None if estimate.sigma is None else np.asarray(estimate.sigma[:, component])
     z, guess = sample.z[:, component], estimate.z[:, component]
     shared = None if estimate.statistical is None else estimate.statistical[:, component]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from calibrate.sample import FloatArray, IntArray
@@ -30,7 +32,13 @@ def equal_statistics_edges(
     tail. Rows of one group with the same value count as one. With less than `minimum` in all,
     there is one bin over everything.
     """
-    edges, first, second = _cells(*_collapsed(values, w, group))
+    return edges_of_sorted(*collapsed(values, w, group), bins, minimum)
+
+
+def edges_of_sorted(values: FloatArray, w: FloatArray, bins: int, minimum: float) -> FloatArray:
+    """The same of values (n,) in ascending order with weights (n,) that are not zero, one row for
+    each group and value; both may be memory maps."""
+    edges, first, second = _cells(values, w)
     low, high = minimum, max(minimum, first.sum() ** 2 / second.sum())
     if len(_walk(first, second, minimum)) > bins:
         for _ in range(ITERATIONS):
@@ -43,7 +51,9 @@ def equal_statistics_edges(
     return np.asarray(edges[[0, *cuts, -1]])
 
 
-def _collapsed(values: FloatArray, w: FloatArray, group: IntArray) -> tuple[FloatArray, FloatArray]:
+def collapsed(values: FloatArray, w: FloatArray, group: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Values (m,) in ascending order and weights (m,), one row for each group and value; without
+    those whose weight is zero."""
     rising = bool(np.all(group[1:] >= group[:-1]))
     order = np.argsort(values, kind="stable") if rising else np.lexsort((group, values))
     values, w, group = values[order], w[order], group[order]
@@ -61,11 +71,10 @@ def _cells(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray, F
     if edges.size < 2:
         half = 0.5 * max(abs(float(edges[0])), 1.0) * 1e-3
         edges = np.array([edges[0] - half, edges[0] + half])
-    index = bin_index(values, edges)
-    inside = (index >= 0) & (index < edges.size - 1)
-    index, w = index[inside], w[inside] / np.max(np.abs(w))
-    counts = [np.bincount(index, weights=w**k, minlength=edges.size - 1) for k in (1, 2)]
-    first, second = (np.asarray(count, dtype=np.float64) for count in counts)
+    end = np.searchsorted(values, edges[-1], side="right")
+    parts = [w[a:b] for a, b in pairwise([*np.searchsorted(values, edges[:-1]), end])]
+    largest = max(float(np.max(np.abs(part), initial=0.0)) for part in parts)
+    first, second = (np.array([np.sum((part / largest) ** k) for part in parts]) for k in (1, 2))
     return edges, first, second
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibrate.sample import BoolArray, FloatArray, IntArray
-from calibrate.statistics.prefix import RunningSums
+from calibrate.statistics.prefix import Sums
 
 WINDOW = 1.5
 ITERATIONS = 60
@@ -38,7 +38,7 @@ class ModeFits:
 
 
 def truncated_gaussian_modes(
-    sums: RunningSums, offsets: IntArray, mode: FloatArray, width: FloatArray
+    sums: Sums, offsets: IntArray, mode: FloatArray, width: FloatArray
 ) -> ModeFits:
     """Iterate the fits from first guesses (n_b, 1) or (n_b, r); a guess of NaN is not fitted.
 
@@ -70,7 +70,7 @@ CORE = truncated_moments(-WINDOW, WINDOW)[1]
 
 
 def _step(
-    sums: RunningSums, offsets: IntArray, item: IntArray, mode: FloatArray, width: FloatArray
+    sums: Sums, offsets: IntArray, item: IntArray, mode: FloatArray, width: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """New mode and width of some items (m,), and how far they moved in units of the width."""
     mean, variance = _window_moments(sums, offsets, item, mode, width)
@@ -83,12 +83,12 @@ def _step(
 
 
 def _window_moments(
-    sums: RunningSums, offsets: IntArray, item: IntArray, mode: FloatArray, width: FloatArray
+    sums: Sums, offsets: IntArray, item: IntArray, mode: FloatArray, width: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and variance of the values in each item's window; NaN for too few events."""
     bin_, replica = np.divmod(item, sums.replicas)
-    low = _rows_below(sums.powers.values, offsets, bin_, mode - WINDOW * width)
-    high = _rows_below(sums.powers.values, offsets, bin_, mode + WINDOW * width)
+    low = _rows_below(sums.values, offsets, bin_, mode - WINDOW * width)
+    high = _rows_below(sums.values, offsets, bin_, mode + WINDOW * width)
     weight, linear, square = sums.at(high, replica) - sums.at(low, replica)
     with np.errstate(invalid="ignore", divide="ignore"):
         usable = (high - low >= MINIMUM_INSIDE) & (weight > 0)

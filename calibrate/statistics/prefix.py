@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,33 @@ AT_ONCE = 16
 """Blocks that are multiplied together: their counts, as float64, stay in the cache."""
 
 Counts = NDArray[np.uint8]
+
+
+class Sums(Protocol):
+    """Sums of weight × value^k, k = 0, 1, 2, over the rows before any given one, under r sets of
+    counts."""
+
+    @property
+    def values(self) -> FloatArray:
+        """The values (n,), in ascending order within each bin."""
+        ...
+
+    @property
+    def replicas(self) -> int:
+        """The number of sets of counts."""
+        ...
+
+    def before(self, rows: IntArray) -> FloatArray:
+        """Over all rows before each of `rows` (m,), as (3, m, r)."""
+        ...
+
+    def at(self, rows: IntArray, replica: IntArray) -> FloatArray:
+        """The same at one row for each named replica, both (m,), as (3, m)."""
+        ...
+
+    def row_reaching(self, target: FloatArray) -> IntArray:
+        """The first row at which the running weight reaches each target (m, r)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,6 +84,11 @@ class RunningSums:
     powers: SortedPowers
     counts: Counts
     edges: FloatArray
+
+    @property
+    def values(self) -> FloatArray:
+        """The values (n,)."""
+        return self.powers.values
 
     @property
     def replicas(self) -> int:

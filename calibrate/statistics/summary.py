@@ -13,7 +13,7 @@ import numpy as np
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics.bootstrap import Poisson
 from calibrate.statistics.mode import truncated_gaussian_modes
-from calibrate.statistics.prefix import RunningSums, SortedPowers
+from calibrate.statistics.prefix import SortedPowers, Sums
 from calibrate.statistics.quantiles import ROUNDING
 
 LEVELS = np.array([0.5, 0.15865525393145707, 0.8413447460685429])
@@ -55,7 +55,7 @@ def summarise(
     Rows with an index outside 0 … bins-1 are left out. An empty bin gives NaN. `ascending` (n,)
     are the rows in the order of u, where the caller knows them.
     """
-    table = _SortedTable.of(u, w, index, bins, ascending)
+    table = SortedTable.of(u, w, index, bins, ascending)
     sums = table.powers.sums()
     nominal = table.statistics(sums)
     if mode:
@@ -67,12 +67,12 @@ def summarise(
         if mode:
             parts[-1][4:] = table.cores(sums, nominal[4], nominal[5])
     replicas, value = np.concatenate(parts, axis=-1), nominal[..., 0]
-    error = _spread(replicas, value)
+    error = spread(replicas, value)
     value[[0, 2, 4]] += table.centre
     return Summary(*value, *error)
 
 
-def _spread(replicas: FloatArray, value: FloatArray) -> FloatArray:
+def spread(replicas: FloatArray, value: FloatArray) -> FloatArray:
     """Standard deviation over the usable replicas (6, n_b, r) of each value (6, n_b); NaN where
     fewer than half of them are usable."""
     usable = np.isfinite(replicas)
@@ -84,7 +84,7 @@ def _spread(replicas: FloatArray, value: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _SortedTable:
+class SortedTable:
     """The rows of all bins, sorted by bin and u; u is counted from `centre`."""
 
     order: IntArray
@@ -96,7 +96,7 @@ class _SortedTable:
     @classmethod
     def of(
         cls, u: FloatArray, w: FloatArray, index: IntArray, bins: int, ascending: IntArray | None
-    ) -> _SortedTable:
+    ) -> SortedTable:
         order = np.argsort(u) if ascending is None else ascending
         index = index[order]
         if bins < np.iinfo(np.int16).max:  # few numbers: sorted in linear time
@@ -110,7 +110,7 @@ class _SortedTable:
         powers = SortedPowers.of(inside - centre, w)
         return cls(order, powers, offsets - offsets[0], centre, negative)
 
-    def statistics(self, sums: RunningSums) -> FloatArray:
+    def statistics(self, sums: Sums) -> FloatArray:
         """mean, std, median, iqr as (6, n_b, r), with room for mode and width of the core."""
         ends = sums.before(self.offsets)
         total, linear, square = ends[:, 1:] - ends[:, :-1]
@@ -121,16 +121,16 @@ class _SortedTable:
         unknown = np.full_like(mean, np.nan)
         return np.stack([mean, std, median, (high - low) / 2, unknown, unknown])
 
-    def cores(self, sums: RunningSums, mode: FloatArray, width: FloatArray) -> FloatArray:
+    def cores(self, sums: Sums, mode: FloatArray, width: FloatArray) -> FloatArray:
         """Mode and width of the core as (2, n_b, r), from first guesses (n_b, 1)."""
         if self.negative:
             return np.full((2, self.offsets.size - 1, sums.replicas), np.nan)
         fits = truncated_gaussian_modes(sums, self.offsets, mode, width)
         return np.stack([fits.mode, fits.width])
 
-    def _quantiles(self, sums: RunningSums, before: FloatArray, total: FloatArray) -> FloatArray:
+    def _quantiles(self, sums: Sums, before: FloatArray, total: FloatArray) -> FloatArray:
         """The quantiles at `LEVELS` as (3, n_b, r)."""
-        values, shape = self.powers.values, (len(LEVELS), *total.shape)
+        values, shape = sums.values, (len(LEVELS), *total.shape)
         if self.negative or not values.size:
             return np.full(shape, np.nan)
         target = before + LEVELS[:, None, None] * total * (1 - ROUNDING)
