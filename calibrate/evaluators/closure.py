@@ -194,10 +194,9 @@ class Closure:
         return float(f"{TOLERANCE_IN_SIGMA * width():.1g}")
 
 
-def _truth(task: RegressionTask, residual: Residual) -> tuple[Column, Callable[[], float]]:
-    """A truth column, and how to get the width of its training spectrum."""
-    train, component = task.train, residual.component
-    return residual.column, lambda: float(weighted_std(train.z[:, component], train.w))
+def _width(task: RegressionTask, residual: Residual) -> float:
+    """The width of the training spectrum of a truth column."""
+    return float(weighted_std(task.train.z[:, residual.component], task.train.w))
 
 
 def _findings(answers: Mapping[str, Sequence[Answer]]) -> Findings:
