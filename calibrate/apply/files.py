@@ -20,6 +20,7 @@ from calibrate.apply.file import Options, apply
 from calibrate.context import Context
 from calibrate.errors import CalibrateError, ConfigurationError, DataError, StorageError
 from calibrate.estimate import Calibration
+from calibrate.provenance import file_state
 from calibrate.storage import write_text
 
 RECORD = ".applied.json"
@@ -52,15 +53,6 @@ class Written:
         pairs = {name: tuple(plain[name]) for name in ("columns", "source_state", "target_state")}
         paths = {name: Path(plain[name]) for name in ("source", "target")}
         return cls(**{**plain, **pairs, **paths})
-
-
-def state(path: Path) -> tuple[int, int] | None:
-    """Size and time of the last change; None where there is no such file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def outputs(sources: Sequence[Path], folder: Path) -> list[Path]:
@@ -134,11 +126,11 @@ def _finished(source: Path, target: Path, earlier: Sequence[Path]) -> Written | 
             continue
         known = Written.of(json.loads(path.read_text(encoding="utf-8")))
         staged = folder / target.name
-        if known.source_state != state(source):
+        if known.source_state != file_state(source):
             continue
-        if state(target) == known.target_state:
+        if file_state(target) == known.target_state:
             return known
-        if state(staged) == known.target_state:
+        if file_state(staged) == known.target_state:
             _publish(staged, target)
             return known
     return None
@@ -153,11 +145,11 @@ def _applied(
     context: Context,
 ) -> Written:
     _refuse(target)
-    staged, before = folder / target.name, state(source)
+    staged, before = folder / target.name, file_state(source)
     try:
         done = apply(calibration, source, staged, options, context)
-        after = state(staged)
-        if before is None or after is None or before != state(source):
+        after = file_state(staged)
+        if before is None or after is None or before != file_state(source):
             raise DataError(f"{source} changed while it was read: apply the calibration again")
         written = Written(source, target, **asdict(done), source_state=before, target_state=after)
         write_text(folder / f"{target.name}{RECORD}", json.dumps(written.plain()))

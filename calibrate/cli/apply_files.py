@@ -12,7 +12,6 @@ from pathlib import Path
 
 from calibrate import provenance
 from calibrate.apply import Options, Written, outputs
-from calibrate.apply.files import state
 from calibrate.cli.apply_job import reported
 from calibrate.cli.compose import compose
 from calibrate.cli.launchers import launcher_of
@@ -89,7 +88,7 @@ def _known(where: Path) -> list[list[str]]:
 
 def _gone(written: Written) -> bool:
     """Whether an output is not there any more; DataError if its source is another one now."""
-    now = state(written.source)
+    now = provenance.file_state(written.source)
     if now is not None and now != written.source_state:
         raise DataError(
             f"{written.source} has changed since {written.target} was made of it: choose another "

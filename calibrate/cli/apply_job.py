@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.apply import Options, Written, apply_each
-from calibrate.apply.files import records, state
+from calibrate.apply.files import records
 from calibrate.context import Context, Progress
 from calibrate.loading import load_calibration
+from calibrate.provenance import file_state
 from calibrate.storage import write_text
 from calibrate.sweep.collect import Columns, write_tables
 from calibrate.sweep.job import DONE, Job
@@ -57,7 +58,7 @@ def reported(ledger: Ledger, job: Job) -> list[Written]:
     if job.folder is None:
         return []
     found = [each for folder in _attempts(ledger.folder, job) for each in records(folder)]
-    return [each for each in found if state(each.target) == each.target_state]
+    return [each for each in found if file_state(each.target) == each.target_state]
 
 
 def _rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:

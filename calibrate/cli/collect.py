@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from calibrate.cli.apply_job import collect_files
+from calibrate.cli.evaluate_merge import collect_evaluation
 from calibrate.errors import nearest
 from calibrate.sweep.collect import (
     AVERAGES,
@@ -18,7 +19,7 @@ from calibrate.sweep.collect import (
     write_tables,
 )
 from calibrate.sweep.gallery import figures
-from calibrate.sweep.job import APPLY, DONE, KIND, RUN
+from calibrate.sweep.job import APPLY, DONE, EVALUATE, KIND, RUN
 from calibrate.sweep.ledger import Ledger
 from calibrate.sweep.page import write_page
 from calibrate.sweep.told import undone, verdict
@@ -30,8 +31,12 @@ def end(ledger: Ledger, seconds: float) -> int:
     for line in undone(jobs, stopped):
         print(line, file=sys.stderr)
     print(f"{verdict(jobs)} in {seconds:.1f} s", flush=True)
-    print(collect(ledger))
-    return 0 if all(job.state == DONE for job in jobs) else 1
+    done = all(job.state == DONE for job in jobs)
+    if not done and ledger.about().get(KIND) == EVALUATE:
+        print(f"no report of a part of the files: calibrate sweep collect {ledger.folder} makes it")
+    else:
+        print(collect(ledger))
+    return 0 if done else 1
 
 
 def collect_folder(folder: str) -> Path:
@@ -69,4 +74,8 @@ def _studied(ledger: Ledger) -> str:
     return method
 
 
-COLLECT: Mapping[str, Callable[[Ledger], Path]] = {RUN: _collect_runs, APPLY: collect_files}
+COLLECT: Mapping[str, Callable[[Ledger], Path]] = {
+    RUN: _collect_runs,
+    APPLY: collect_files,
+    EVALUATE: collect_evaluation,
+}

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.cli.apply_job import apply_chunk
+from calibrate.cli.evaluate_job import evaluate_chunk
 from calibrate.cli.planning import built
 from calibrate.cli.recipe import Recipe
 from calibrate.cli.run import run_in
 from calibrate.context import Progress
-from calibrate.sweep.job import APPLY, RUN, Job
+from calibrate.sweep.job import APPLY, EVALUATE, RUN, Job
 from calibrate.sweep.ledger import Ledger
 
 Perform = Callable[[Ledger, Job, Mapping[str, Any], Path, Progress], None]
@@ -27,6 +28,10 @@ def run_study(
     run_in(folder, planned, command, planned.context(progress), {"content": job.content})
 
 
-PERFORM: Mapping[str, Perform] = {RUN: run_study, APPLY: apply_chunk}
+PERFORM: Mapping[str, Perform] = {
+    RUN: run_study,
+    APPLY: apply_chunk,
+    EVALUATE: evaluate_chunk,
+}
 """Each takes the ledger, the claimed job, its recipe, a new folder of its own, and progress; it
 leaves `report.json` with the job's content hash, written last."""

@@ -109,13 +109,24 @@ def apply_command(ctx: click.Context, run: str, given: tuple[str, ...], columns:
 @cli.command("evaluate", context_settings={"ignore_unknown_options": True})
 @click.argument("run", metavar="RUN", shell_complete=complete_run_folder)
 @click.argument("overrides", nargs=-1, shell_complete=complete_override)
+@click.option("-m", "--multirun", is_flag=True, help="Chunks of files as jobs, merged at the end.")
 @click.pass_context
-def evaluate_command(ctx: click.Context, run: str, overrides: tuple[str, ...]) -> None:
+def evaluate_command(
+    ctx: click.Context, run: str, overrides: tuple[str, ...], multirun: bool
+) -> None:
     """Evaluate the stored calibration of RUN on another dataset, and leave a report.
 
     OVERRIDES are key=value as for `calibrate run`: data=… is needed; method=… is shown beside it,
     such as method=column method.z=jet_pt_jec, an estimate that stands in a column of the data.
+
+    With -m each chunk of sweep.files files is a job (data=table 'data.path=in/*.root'
+    'evaluator=[closure]'), and events may be more than the memory holds. The same command with the
+    same sweep.dir goes on where it ended.
     """
+    if multirun:
+        from calibrate.cli.evaluate_files import evaluate_files
+
+        ctx.exit(evaluate_files(run, overrides))
     from calibrate.cli.evaluate import evaluate
 
     ctx.exit(evaluate(run, overrides))

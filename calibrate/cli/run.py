@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +22,14 @@ from calibrate.context import Context
 from calibrate.errors import CalibrateError, StorageError
 from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSample
 from calibrate.report import transport_verdict
-from calibrate.report.files import create_run_folder, write
+from calibrate.report.files import HTML_FILE, create_run_folder, write
 from calibrate.report.verdict import sentence
+from calibrate.study import Result, Study
 from calibrate.study import run as run_study
 
 LOG_FILE = "run.log"
+Solve = Callable[[Study, Context, Mapping[str, Any], str], Result]
+"""What makes a result of a study: `study.run`, or what stands for it."""
 log = logging.getLogger("calibrate")
 
 
@@ -37,18 +40,35 @@ def run(overrides: Sequence[str]) -> int:
 
 def execute(planned: Plan, command: str, about: Mapping[str, Any] | None = None) -> int:
     """Run what is planned; `about` goes into the `run` block of the report."""
-    folder = create_run_folder(Path(planned.output), planned.data, planned.method)
-    _tell(run_in(folder, planned, command, planned.context(progress()), about or {}), folder)
+    print(executed(planned, command, planned.context(progress()), about or {}))
     return 0
 
 
+def executed(
+    planned: Plan,
+    command: str,
+    context: Context,
+    about: Mapping[str, Any],
+    solve: Solve = run_study,
+) -> Path:
+    """Solve what is planned in a run folder of its own, and tell verdicts; the page's path."""
+    folder = create_run_folder(Path(planned.output), planned.data, planned.method)
+    _tell(run_in(folder, planned, command, context, about, solve))
+    return folder / HTML_FILE
+
+
 def run_in(
-    folder: Path, planned: Plan, command: str, context: Context, about: Mapping[str, Any]
+    folder: Path,
+    planned: Plan,
+    command: str,
+    context: Context,
+    about: Mapping[str, Any],
+    solve: Solve = run_study,
 ) -> Outcome:
     """Run what is planned in a new, empty folder; a failure leaves its traceback in run.log."""
     with _logged(folder, command):
         known = {**_about(planned, command), **about}
-        result = run_study(planned.study, context, known, planned.configuration)
+        result = solve(planned.study, context, known, planned.configuration)
         if planned.note:
             notes = (planned.note, *result.outcome.notes)
             result = replace(result, outcome=replace(result.outcome, notes=notes))
@@ -75,7 +95,7 @@ def _about(planned: Plan, command: str) -> dict[str, Any]:
     }
 
 
-def _tell(outcome: Outcome, folder: Path) -> None:
+def _tell(outcome: Outcome) -> None:
     for text in outcome.warnings:
         print(f"warning: {text}", file=sys.stderr)
     for method in outcome.methods:
@@ -86,7 +106,6 @@ def _tell(outcome: Outcome, folder: Path) -> None:
         tests = [record for record in known if record.method == method]
         if tests:
             print(transport_verdict.sentence(tests))
-    print(folder / "report.html")
 
 
 class LogFile(logging.FileHandler):

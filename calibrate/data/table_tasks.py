@@ -6,12 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from calibrate.context import Context
-from calibrate.data.table_files import TableFiles, TableRows
+from calibrate.data.table_files import KeyArray, TableFiles, TableRows
 from calibrate.task import NOMINAL, Pair, RegressionTask, TransportTask
 
 FilePair = tuple[TableFiles, TableFiles]
+
+
+class Whole(NamedTuple):
+    """All events of some files as a task, and a number for each of their groups that is the same
+    in every file, where the user names the groups."""
+
+    task: RegressionTask
+    group_keys: KeyArray | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,20 @@ class TableTasks:
             notes=(*_notes(everything), *notes),
             warnings=tuple(_shared(rows, everything[1:])),
         )
+
+    def whole(self, files: TableFiles, context: Context) -> Whole:
+        """All events, as training sample and as `nominal`."""
+        rows = files.load(context)
+        positive, notes = self._positive([rows], "judged by the response ẑ/z")
+        sample = rows.sample(self.units, positive)
+        task = RegressionTask(
+            sample,
+            {NOMINAL: sample},
+            self.uncalibrated,
+            files=dict(rows.digests),
+            notes=(*rows.notes, *notes),
+        )
+        return Whole(task, rows.group_keys())
 
     def transport(
         self, train: FilePair, tests: Mapping[str, FilePair], context: Context

@@ -156,10 +156,8 @@ class Closure:
         for _, residual in found:
             if residual.label not in binning:
                 alike = [r for _, r in found if r.label == residual.label]
-                edges, tolerance = (
-                    self._edges(residual.z, sample),
-                    self._tolerance(*_truth(task, residual)),
-                )
+                edges = self._edges(residual.z, sample)
+                tolerance = self._tolerance(residual.column, partial(_width, task, residual))
                 shapes = response_edges(alike, sample.w), tail_edges(alike, sample.w)
                 binning[residual.label] = Binning(edges, *shapes, tolerance)
         return [
