@@ -4,12 +4,12 @@ sample under one method, part by part. The numbers are those of `view`."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 
-from calibrate.evaluators.merged_differences import difference_columns, difference_scalars
+from calibrate.evaluators.merged_differences import difference_scalars
 from calibrate.evaluators.merged_histograms import Shapes
 from calibrate.evaluators.parts import Part
 from calibrate.evaluators.pile import one_bin
@@ -149,9 +149,9 @@ class MergedView:
 
     def scalars(self, curve: ClosureCurve) -> Scalars:
         """The metrics of this test sample; those without a value are left out."""
-        r, residual, centre = self.shapes.first, self.shapes.residual, self._mean_truth()
-        means = self.shapes.pile.ratios(lambda part: difference_columns(residual(part), centre))
-        found = locations(r, self.whole) | difference_scalars(r, *means) | bias_metrics(r, curve)
+        shapes, r = self.shapes, self.shapes.first
+        slopes = difference_scalars(shapes.pile, shapes.residual, r, self._mean_truth())
+        found = locations(r, self.whole) | slopes | bias_metrics(r, curve)
         return {name: q for name, q in found.items() if np.isfinite(q.value)}
 
     def warnings(self, curve: ClosureCurve) -> list[str]:
@@ -167,9 +167,27 @@ class MergedView:
         return told(self.method, curve.test, float(outside / total), *known, curve)
 
     def _summary(self, index: Callable[[Part], IntArray], bins: int, mode: bool = True) -> Summary:
+        """Statistics of u; those of moments with errors in closed form, of the others bootstrap."""
         shapes = self.shapes
-        u = lambda part: shapes.residual(part).u  # noqa: E731 - one line
-        return shapes.pile.summary(u, index, bins, shapes.facts, mode)
+
+        def u(part: Part) -> FloatArray:
+            return shapes.residual(part).u
+
+        found = shapes.pile.summary(u, index, bins, shapes.facts, mode)
+
+        def sums(part: Part) -> FloatArray:
+            w, place, groups = part.sample.w / shapes.facts.scale, index(part), part.sample.groups
+            at = np.clip(place, 0, bins - 1)
+            centred = u(part) - found.mean[at]
+            scatter = centred**2 - found.std[at] ** 2
+            squares = [grouped_squares(w * psi, place, bins, groups) for psi in (centred, scatter)]
+            return np.stack([binned_sum(w, place, bins), *squares])
+
+        total, *squares = shapes.pile.total(sums)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean_error, std_error = np.sqrt(squares) / np.abs(total)
+            std_error = np.where(found.std > 0, std_error / (2 * found.std), 0.0 * found.std)
+        return replace(found, mean_error=mean_error, std_error=std_error)
 
     def _index(self, part: Part) -> IntArray:
         return bin_index(part.sample.z[:, self.component], self.binning.z_edges)

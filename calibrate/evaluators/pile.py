@@ -19,7 +19,6 @@ from calibrate.evaluators.parts import Part, StoredPart
 from calibrate.sample import Column, FloatArray, IntArray, Sample
 from calibrate.statistics import Poisson, Summary
 from calibrate.statistics.bins import collapsed, edges_of_sorted
-from calibrate.statistics.bootstrap import replica_sums
 from calibrate.statistics.long_summary import Run, summarise_on_disk
 from calibrate.statistics.on_disk import RowsOnDisk, room
 
@@ -102,22 +101,14 @@ class Pile:
     ) -> Summary:  # fmt: skip
         """Statistics of u in the bins that `index` names."""
         with self._scratch("summary") as folder:
-            centred = lambda part: u(part) - facts.centre  # noqa: E731 - one line
+
+            def centred(part: Part) -> FloatArray:
+                return u(part) - facts.centre
+
             runs = self.each(partial(self._run, folder, facts.scale, centred, index, bins))
             rows = RowsOnDisk.merged(folder / "rows", [run.rows for run in runs])
             known = self.replicas, facts.centre, facts.negative
             return summarise_on_disk(rows, runs, *known, mode)
-
-    def ratios(self, columns: Callable[[Part], FloatArray]) -> tuple[FloatArray, FloatArray]:
-        """Weighted means of columns (n, k) over all events, and in every replica, as
-        `bootstrap_ratios` gives them."""
-
-        def sums(part: Part) -> FloatArray:
-            return replica_sums(columns(part), part.sample.w, self._poisson(part.number)())
-
-        total = self.total(sums)
-        ratios = total[:, :-1] / total[:, -1:]
-        return ratios[0], ratios[1:]
 
     def _run(
         self, folder: Path, scale: float, u: Callable[[Part], FloatArray],

@@ -97,17 +97,10 @@ def bootstrap_ratios(
     Any smooth function of means (a variance, a slope, a coverage) gets its bootstrap error by
     applying it to both.
     """
-    sums = replica_sums(columns, w, poisson)
-    ratios = sums[:, :-1] / sums[:, -1:]
-    return ratios[0], ratios[1:]
-
-
-def replica_sums(columns: FloatArray, w: FloatArray, poisson: Poisson) -> FloatArray:
-    """Σwc of columns (n, k), and Σw, of the events and then of every replica, (1 + replicas, k+1).
-    Those of several samples add up."""
     weighted = np.column_stack([columns * w[:, None], w])
-    replicas = [_sums(counts, weighted) for counts in poisson.counts()]
-    return np.concatenate([weighted.sum(axis=0)[None], *replicas])
+    value = weighted.sum(axis=0)
+    replicas = np.concatenate([_sums(counts, weighted) for counts in poisson.counts()])
+    return value[:-1] / value[-1], replicas[:, :-1] / replicas[:, -1:]
 
 
 def _sums(counts: Counts, weighted: FloatArray) -> FloatArray:
