@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from calibrate import provenance
-from calibrate.apply import Options, Written, outputs
+from calibrate.apply import Options, Written, check, outputs
 from calibrate.cli.apply_job import reported
 from calibrate.cli.compose import compose
 from calibrate.cli.launchers import launcher_of
@@ -36,7 +36,7 @@ def apply_files(
     overrides = [*ANY_RUN, *settings]
     composed = compose(overrides)
     check_options(composed.sweep)
-    load_calibration(run)
+    check(load_calibration(run), options)
     sources, folder = _sources(patterns), Path(target)
     pairs = list(zip(sources, outputs(sources, folder), strict=True))
     where = _made(folder if composed.sweep.dir is None else Path(composed.sweep.dir), folder)

@@ -131,9 +131,7 @@ class Merged:
         if not names:
             return []
         shown = ", ".join(names[:FEW]) + (" …" if len(names) > FEW else "")
-        return [
-            f"{len(names)} of the files are not in this report, their jobs are not done: {shown}"
-        ]
+        return [f"not in this report, since their jobs are not done: {shown} ({len(names)} files)"]
 
 
 def _refuse_differing(parts: Sequence[StoredPart]) -> None:

@@ -17,7 +17,7 @@ from calibrate.statistics.on_disk import RowsOnDisk
 
 PER_BIN, IN_ALL = 512, 32_768
 """Known rows of one bin, and of all bins together, at most."""
-APART, FEWEST = 16, 16
+APART, FEWEST = 4, 16
 """Rows between two known ones, and known rows of a bin, at least."""
 
 
