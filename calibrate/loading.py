@@ -20,9 +20,7 @@ from calibrate.methods.none import UncalibratedFeatures, UntouchedSimulation
 from calibrate.methods.numerical_inversion import InvertedResponse
 from calibrate.methods.polynomial import Polynomial
 from calibrate.methods.response_map import ResponseMap
-from calibrate.storage import load_state
-
-FITTED_FILE = "fitted.h5"
+from calibrate.storage import fitted_file, load_state
 
 
 class Stored(Protocol):
@@ -74,12 +72,6 @@ def load(path: str | Path) -> Fitted:
         return _rebuilt(path, kind, state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise StorageError(f"{path} holds a damaged '{kind}': {error!r}") from error
-
-
-def fitted_file(path: str | Path) -> Path:
-    """The `fitted.h5` of a run folder, or the file itself."""
-    path = Path(path)
-    return path / FITTED_FILE if path.is_dir() else path
 
 
 def _rebuilt(path: Path, kind: str, state: State) -> Fitted:

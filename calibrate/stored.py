@@ -77,7 +77,7 @@ class AllEvents:
     def _named(self, task: RegressionTask) -> RegressionTask:
         """With a warning where the truth has another name than in the training."""
         told = other_names(self.estimated, task)
-        return replace(task, warnings=(*task.warnings, *told))
+        return replace(task, warnings=(*task.warnings, *told)) if told else task
 
 
 def other_names(estimated: Sequence[str], task: RegressionTask) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from calibrate.apply.estimates import Applied, Estimates
-from calibrate.apply.layout import Layout
+from calibrate.apply.layout import Layout, stems_of
 from calibrate.checks import choice, positive_integer
 from calibrate.context import Advance, Context
 from calibrate.errors import ConfigurationError, DataError, StorageError
@@ -70,7 +70,7 @@ def apply(
     be refused, StorageError if the target exists or cannot be written; then nothing is left.
     """
     _refuse_target(target)
-    check(calibration, options)
+    check(calibration.domain, options)
     table = open_table(source, options.tree)
     _refuse_suffix(source, target, table)
     if options.friend and not isinstance(table, RootTable):
@@ -139,16 +139,16 @@ class _First:
         return cls(jagged[0] if jagged else None, single)
 
 
-def check(calibration: Calibration, options: Options) -> None:
+def check(domain: Domain, options: Options) -> None:
     """Raise ConfigurationError for options that do not go with a calibration, before any file is
     opened."""
-    known = [column.name for column in calibration.domain.x_columns]
+    known = [column.name for column in domain.x_columns]
     for name in options.columns:
         if name not in known:
             raise ConfigurationError(
                 f"--column {name}=…: the calibration has the features {', '.join(known)}"
             )
-    Layout.of(calibration, options.names, single=False)
+    stems_of(domain, options.names)
 
 
 def _features(domain: Domain, table: Table, options: Options) -> list[Expression]:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from calibrate import provenance
 from calibrate.apply import Options, Written, check, outputs
-from calibrate.cli.apply_job import reported
+from calibrate.cli.apply_table import reported
 from calibrate.cli.compose import compose
 from calibrate.cli.launchers import launcher_of
 from calibrate.cli.sweep import Request, check_options, have_done
 from calibrate.errors import DataError, StorageError
-from calibrate.loading import fitted_file, load_calibration
+from calibrate.storage import fitted_file, load_domain
 from calibrate.sweep.job import APPLY, DONE, KIND, Planned, content_hash
 from calibrate.sweep.ledger import FILE, Ledger
 
@@ -34,14 +34,13 @@ def apply_files(
     """Apply the calibration of a run to all files of the patterns that are not done yet, by the
     launcher that the settings name. Exit status 1 if any of them is not done."""
     overrides = [*ANY_RUN, *settings]
-    composed = compose(overrides)
+    composed, fitted = compose(overrides), fitted_file(run)
     check_options(composed.sweep)
-    check(load_calibration(run), options)
+    check(load_domain(fitted), options)
     sources, folder = _sources(patterns), Path(target)
     pairs = list(zip(sources, outputs(sources, folder), strict=True))
     where = _made(folder if composed.sweep.dir is None else Path(composed.sweep.dir), folder)
     known = _known(where)
-    fitted = fitted_file(run)
     jobs = [_planned(fitted, chunk, options) for chunk in _chunks(pairs, known,
                                                                  composed.sweep.files)]  # fmt: skip
     asked = Request(command, jobs, launcher_of(composed), composed.sweep, composed.output)

@@ -15,9 +15,10 @@ from calibrate.cli.run import execute
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration
 from calibrate.evaluators.prior_stress import PriorStress
-from calibrate.loading import fitted_file, load_calibration
+from calibrate.loading import load_calibration
 from calibrate.provenance import sha256
 from calibrate.report.files import CONFIGURATION_FILE, JSON_FILE
+from calibrate.storage import fitted_file
 from calibrate.stored import AllEvents, Stored
 from calibrate.study import Study
 

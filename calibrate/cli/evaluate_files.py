@@ -12,11 +12,12 @@ from typing import Any
 from calibrate import provenance
 from calibrate.cli.compose import compose
 from calibrate.cli.evaluate import Asked
-from calibrate.cli.evaluate_job import Chunk, FileDataset, evaluators
+from calibrate.cli.evaluate_job import Chunk, evaluators
 from calibrate.cli.launchers import launcher_of
 from calibrate.cli.sweep import Request, check_options, have_done, sweep_folder
 from calibrate.errors import ConfigurationError, DataError, MisfitError
-from calibrate.loading import fitted_file
+from calibrate.protocols import FileDataset
+from calibrate.storage import fitted_file
 from calibrate.sweep.job import EVALUATE, KIND, Planned, content_hash
 from calibrate.sweep.ledger import FILE, Ledger
 from calibrate.sweep.runs import report

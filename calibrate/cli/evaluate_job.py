@@ -6,18 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from calibrate.cli.planning import Plan, built
 from calibrate.cli.recipe import Recipe
-from calibrate.context import Context, Progress
+from calibrate.context import Progress
 from calibrate.errors import DataError
-from calibrate.evaluators.parts import StoredPart
+from calibrate.evaluators.parts import MergingEvaluator, StoredPart
 from calibrate.loading import load_calibration
 from calibrate.provenance import file_state
-from calibrate.records import Findings
 from calibrate.storage import atomic, write_text
 from calibrate.stored import Stored, other_names
 from calibrate.sweep.job import Job
@@ -26,47 +25,6 @@ from calibrate.sweep.runs import REPORT
 from calibrate.task import NOMINAL, RegressionTask
 
 GROUPS = "groups.npy"
-
-
-class Whole(Protocol):
-    """All events of some files, and numbers that tell their groups from those of other files."""
-
-    @property
-    def task(self) -> RegressionTask: ...
-
-    @property
-    def group_keys(self) -> Any: ...  # noqa: ANN401 - an array, or None
-
-
-@runtime_checkable
-class FileDataset(Protocol):
-    """A dataset whose files can be taken one by one."""
-
-    def files(self) -> list[tuple[Path, float]]:
-        """The files, each with the factor for its weights."""
-        ...
-
-    def whole(self, context: Context) -> Whole:
-        """All events as training sample and as `nominal`."""
-        ...
-
-
-@runtime_checkable
-class MergingEvaluator(Protocol):
-    """An evaluator whose findings can be put together from parts of a sample."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the samples that it needs besides truth and weight."""
-        ...
-
-    def check(self, task: RegressionTask) -> None:
-        """Raise ConfigurationError or DataError if the task cannot be evaluated."""
-        ...
-
-    def merged(self, parts: list[StoredPart], context: Context, folder: Path) -> Findings:
-        """Findings of all parts; `folder` is for scratch files."""
-        ...
 
 
 class Chunk(NamedTuple):
@@ -78,7 +36,7 @@ class Chunk(NamedTuple):
     trained_on: list[str]
 
 
-def evaluate_chunk(
+def perform(
     ledger: Ledger, job: Job, recipe: Mapping[str, Any], folder: Path, progress: Progress
 ) -> None:
     """One job: what is left of it is a part, and what a report says of its files."""

@@ -43,7 +43,7 @@ class Done:
         return (self.job.finished or 0.0) - (self.job.started or 0.0)
 
 
-def collect_evaluation(ledger: Ledger) -> Path:
+def collect(ledger: Ledger) -> Path:
     """Merge the parts that are done into a report in a run folder of its own; the page's path.
 
     Raises StorageError if there is none, DataError if the parts do not go together.

@@ -22,7 +22,6 @@ from calibrate.cli.combinations import Combination, Composer, Swept, parsed
 from calibrate.cli.compose import METHOD, compose
 from calibrate.cli.groups import options
 from calibrate.cli.launchers import Local, Plugin, launcher_of
-from calibrate.cli.planning import built
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
 from calibrate.protocols import FromFiles
 from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, Planned, content_hash, unique
@@ -104,6 +103,8 @@ def check_options(given: DictConfig) -> None:
 
 
 def _planned(swept: Swept) -> list[Planned]:
+    from calibrate.cli.planning import built  # brings torch, which jobs of other kinds do without
+
     composer, version = Composer(), provenance.version()
     checksums: dict[Path, str] = {}
     jobs = []

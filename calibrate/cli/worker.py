@@ -14,8 +14,16 @@ import time
 from pathlib import Path
 
 from calibrate.errors import CalibrateError, StorageError
-from calibrate.sweep.job import DONE, FAILED, KIND, RUN, Job
+from calibrate.sweep.job import APPLY, DONE, EVALUATE, FAILED, KIND, RUN, Job
 from calibrate.sweep.ledger import Ledger
+
+PERFORM = {
+    RUN: "calibrate.cli.run_job",
+    APPLY: "calibrate.cli.apply_job",
+    EVALUATE: "calibrate.cli.evaluate_job",
+}
+"""By the kind of job, the module whose `perform(ledger, job, recipe, folder, progress)` does it in
+a folder of its own: it writes `report.json` there, with the job's content hash, last."""
 
 WATCH = 0.5
 """Seconds between two looks at the parent process."""
@@ -23,15 +31,15 @@ WATCH = 0.5
 
 def work(folder: Path, threads: int | None = None) -> None:
     """Do planned jobs until there are none. `threads` of torch; None leaves them as they are."""
-    load_libraries()
     with Ledger(folder) as ledger:
+        load_libraries(ledger)
         while job := ledger.claim():
             do(ledger, job, threads)
 
 
-def load_libraries() -> None:
-    """Import what every run needs, before the clock of the first job runs."""
-    importlib.import_module("calibrate.cli.jobs")
+def load_libraries(ledger: Ledger) -> None:
+    """Import what every job needs, before the clock of the first one runs."""
+    importlib.import_module(PERFORM[ledger.about().get(KIND, RUN)])
 
 
 def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
@@ -61,7 +69,6 @@ def _created(folder: Path) -> Path:
 def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
     import torch
 
-    from calibrate.cli.jobs import PERFORM
     from calibrate.cli.progress import progress
     from calibrate.context import Silent
 
@@ -69,7 +76,8 @@ def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
         torch.set_num_threads(threads)
     recipe = ledger.recipe(job.number)
     shown = progress() if threads is None else Silent()
-    PERFORM[recipe.get(KIND, RUN)](ledger, job, recipe, folder, shown)
+    module = importlib.import_module(PERFORM[recipe.get(KIND, RUN)])
+    module.perform(ledger, job, recipe, folder, shown)
 
 
 def _fail(ledger: Ledger, job: Job, error: str) -> None:

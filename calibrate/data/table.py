@@ -11,9 +11,9 @@ from calibrate.context import Context
 from calibrate.data.sources import Source, input_files
 from calibrate.data.table_files import Roles, TableFiles
 from calibrate.data.table_options import NamedFiles, Names, factors, named_files, one_text, pairs
-from calibrate.data.table_tasks import TableTasks, Whole
+from calibrate.data.table_tasks import TableTasks
 from calibrate.errors import ConfigurationError, nearest
-from calibrate.task import RegressionTask, TransportTask
+from calibrate.task import RegressionTask, TransportTask, Whole
 
 MISSING = ("refuse", "drop")
 TARGETS = ("w", "select", "scale", "tree", "names", "tests")

@@ -8,16 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibrate.checks import texts
 from calibrate.context import Context
 from calibrate.data.sources import Loaded, Rows, Source, finite_rows, found_files, load
 from calibrate.errors import DataError
 from calibrate.provenance import sha256
-from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, IntArray, Sample
-
-KeyArray = NDArray[np.uint64]
+from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, IntArray, KeyArray, Sample
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 from calibrate.context import Context
-from calibrate.data.table_files import KeyArray, TableFiles, TableRows
-from calibrate.task import NOMINAL, Pair, RegressionTask, TransportTask
+from calibrate.data.table_files import TableFiles, TableRows
+from calibrate.task import NOMINAL, Pair, RegressionTask, TransportTask, Whole
 
 FilePair = tuple[TableFiles, TableFiles]
-
-
-class Whole(NamedTuple):
-    """All events of some files as a task, and a number for each of their groups that is the same
-    in every file, where the user names the groups."""
-
-    task: RegressionTask
-    group_keys: KeyArray | None
 
 
 @dataclass(frozen=True)

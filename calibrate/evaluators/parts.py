@@ -4,19 +4,22 @@ columns to bin in, beside every method's estimates; stored by a job, read when a
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from calibrate.context import Context
 from calibrate.errors import StorageError
 from calibrate.estimate import Calibration, Estimate
 from calibrate.evaluators.residuals import Residual, residual_of
+from calibrate.records import Findings
 from calibrate.sample import Column, Groups, Sample
 from calibrate.statistics import Poisson
 from calibrate.storage import atomic
+from calibrate.task import RegressionTask
 
 ARRAYS, ABOUT = "part.npz", "part.json"
 OPTIONAL = ("sigma", "statistical")
@@ -111,6 +114,24 @@ class StoredPart:
     def _plain(self) -> dict[str, Any]:
         plain = asdict(self)
         return {name: value for name, value in plain.items() if name != "folder"}
+
+
+@runtime_checkable
+class MergingEvaluator(Protocol):
+    """An evaluator whose findings can be put together from parts of a sample."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the samples that it needs besides truth and weight."""
+        ...
+
+    def check(self, task: RegressionTask) -> None:
+        """Raise ConfigurationError or DataError if the task cannot be evaluated."""
+        ...
+
+    def merged(self, parts: Sequence[StoredPart], context: Context, folder: Path) -> Findings:
+        """Findings of all parts; `folder` is for scratch files."""
+        ...
 
 
 def _estimated(i: int, found: Estimate) -> dict[str, Any]:
