@@ -25,7 +25,7 @@ from calibrate.sample import Column, Sample, concatenate
 from calibrate.statistics import Poisson, long_sums, on_disk, summarise, weighted_quantile
 from calibrate.statistics.long_summary import Run, summarise_on_disk
 from calibrate.statistics.long_sums import ExactSums, InterpolatedSums, known_rows
-from calibrate.statistics.on_disk import RowsOnDisk
+from calibrate.statistics.on_disk import RowsOnDisk, Space
 from calibrate.statistics.prefix import SortedPowers
 from calibrate.task import RegressionTask
 
@@ -141,14 +141,15 @@ def runs(tmp_path: Path) -> Callable[..., tuple[RowsOnDisk, list[Run], np.ndarra
 
     def make(bins: int = 3) -> tuple[RowsOnDisk, list[Run], np.ndarray]:
         rng = np.random.default_rng(0)
-        made, everything = [], []
+        made, everything, space, start = [], [], Space.of(tmp_path / "runs", 1401), 0
         for k, n in enumerate((500, 1, 900)):
             u, w = rng.normal(size=n).round(2), rng.random(n)
             index = rng.integers(-1, bins + 1, n)
             sequence = np.random.SeedSequence(k)
             groups = Sample(np.ones((n, 1)), np.ones(n), w, (Column("x"),), (Column("z"),)).groups
-            made.append(Run.sorted(tmp_path / str(k), u, w, index, bins,
+            made.append(Run.sorted(space, start, u, w, index, bins,
                                    lambda g=groups, s=sequence: Poisson(g, 50, s)))  # fmt: skip
+            start += n
             everything.append([u, w, index])
         rows = RowsOnDisk.merged(tmp_path / "all", [run.rows for run in made])
         return rows, made, np.concatenate(everything, axis=1)

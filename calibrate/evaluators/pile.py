@@ -20,7 +20,7 @@ from calibrate.sample import Column, FloatArray, IntArray, Sample
 from calibrate.statistics import Poisson, Summary
 from calibrate.statistics.bins import collapsed, edges_of_sorted
 from calibrate.statistics.long_summary import Run, summarise_on_disk
-from calibrate.statistics.on_disk import RowsOnDisk, room
+from calibrate.statistics.on_disk import RowsOnDisk, Space
 
 T = TypeVar("T")
 
@@ -75,15 +75,13 @@ class Pile:
         self, values: Callable[[Sample], FloatArray], bins: int, minimum: float
     ) -> FloatArray:
         """Edges of bins with equal effective statistics, as `equal_statistics_edges` gives them."""
-
         with self._scratch("edges") as folder:
+            space = self._space(folder)
 
             def run(part: Part) -> RowsOnDisk:
                 sample = part.sample
                 found, w = collapsed(values(sample), sample.w, sample.group)
-                rows = room(folder / str(part.number), np.array([0, found.size]))
-                rows.values[:], rows.w[:] = found, w
-                return rows
+                return space.filled(self._start(part), found, w, np.array([0, found.size]))
 
             rows = RowsOnDisk.merged(folder / "all", self.each(run))
             return edges_of_sorted(rows.values, rows.w, bins, minimum)
@@ -92,7 +90,7 @@ class Pile:
     def sorted(self, u: Callable[[Part], FloatArray]) -> Iterator[RowsOnDisk]:
         """The values u of all parts in ascending order, on disk."""
         with self._scratch("sorted") as folder:
-            runs = self.each(partial(self._run, folder, 1.0, u, one_bin, 1))
+            runs = self.each(partial(self._run, self._space(folder), 1.0, u, one_bin, 1))
             yield RowsOnDisk.merged(folder / "all", [run.rows for run in runs])
 
     def summary(
@@ -105,18 +103,28 @@ class Pile:
             def centred(part: Part) -> FloatArray:
                 return u(part) - facts.centre
 
-            runs = self.each(partial(self._run, folder, facts.scale, centred, index, bins))
+            space = self._space(folder)
+            runs = self.each(partial(self._run, space, facts.scale, centred, index, bins))
             rows = RowsOnDisk.merged(folder / "rows", [run.rows for run in runs])
             known = self.replicas, facts.centre, facts.negative
             return summarise_on_disk(rows, runs, *known, mode)
 
     def _run(
-        self, folder: Path, scale: float, u: Callable[[Part], FloatArray],
+        self, space: Space, scale: float, u: Callable[[Part], FloatArray],
         index: Callable[[Part], IntArray], bins: int, part: Part,
     ) -> Run:  # fmt: skip
         """The values of one part, sorted by the bins that `index` names; weights over `scale`."""
         counts, w = self._poisson(part.number), part.sample.w / scale
-        return Run.sorted(folder / str(part.number), u(part), w, index(part), bins, counts)
+        return Run.sorted(space, self._start(part), u(part), w, index(part), bins, counts)
+
+    def _space(self, folder: Path) -> Space:
+        """Room for the rows of all parts."""
+        return Space.of(folder / "runs", sum(stored.rows for stored in self.parts))
+
+    def _start(self, part: Part) -> int:
+        """The number of rows in the parts before."""
+        numbers = [stored.number for stored in self.parts]
+        return sum(stored.rows for stored in self.parts[: numbers.index(part.number)])
 
     @contextmanager
     def _scratch(self, name: str) -> Iterator[Path]:

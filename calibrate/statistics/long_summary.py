@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics.bootstrap import Poisson
 from calibrate.statistics.long_sums import ExactSums, InterpolatedSums, known_rows
-from calibrate.statistics.on_disk import RowsOnDisk, room
+from calibrate.statistics.on_disk import RowsOnDisk, Space
 from calibrate.statistics.prefix import RunningSums, SortedPowers
 from calibrate.statistics.summary import SortedTable, Summary, spread
 
@@ -32,22 +31,22 @@ class Run:
     @classmethod
     def sorted(
         cls,
-        path: Path,
+        space: Space,
+        start: int,
         u: FloatArray,
         w: FloatArray,
         index: IntArray,
         bins: int,
         poisson: Callable[[], Poisson],
     ) -> Run:
-        """Sort rows in the bins that `index` (n,) names, and write them to files beside `path`;
-        rows in no bin are left out."""
+        """Sort rows in the bins that `index` (n,) names, and write them into a space from its row
+        `start` on; rows in no bin are left out."""
         kept = np.flatnonzero((index >= 0) & (index < bins))
         order = kept[np.lexsort((u[kept], index[kept]))]
-        rows = room(path, np.searchsorted(index[order], np.arange(bins + 1)))
-        rows.values[:], rows.w[:] = u[order], w[order]
-        places = path.with_name(f"{path.name}_order.npy")
-        np.save(places, order)
-        return cls(rows, np.load(places, mmap_mode="r") if order.size else order, poisson)
+        offsets = np.searchsorted(index[order], np.arange(bins + 1))
+        places = space.order[start : start + order.size]
+        places[:] = order
+        return cls(space.filled(start, u[order], w[order], offsets), places, poisson)
 
 
 def summarise_on_disk(

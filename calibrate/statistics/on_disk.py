@@ -25,6 +25,32 @@ MARKS = 512
 
 
 @dataclass(frozen=True)
+class Space:
+    """Room for n rows on disk, in three files however many runs share it: an open file each."""
+
+    values: FloatArray
+    w: FloatArray
+    order: IntArray
+
+    @classmethod
+    def of(cls, path: Path, rows: int) -> Space:
+        """In new files beside `path`, which take no room on the disk until they are written."""
+        kinds = {"values": np.float64, "weights": np.float64, "order": np.int64}
+        return cls(*(
+            open_memmap(path.with_name(f"{path.name}_{name}.npy"), "w+", kind, (max(rows, 1),))
+            for name, kind in kinds.items()
+        ))  # fmt: skip
+
+    def filled(
+        self, start: int, values: FloatArray, w: FloatArray, offsets: IntArray
+    ) -> RowsOnDisk:
+        """Sorted rows, written from the row `start` on."""
+        part = slice(start, start + values.size)
+        self.values[part], self.w[part] = values, w
+        return RowsOnDisk(self.values[part], self.w[part], offsets)
+
+
+@dataclass(frozen=True)
 class RowsOnDisk:
     """Values and weights (n,), in ascending order of the values within each bin; bin b holds the
     rows offsets[b] … offsets[b+1]-1. Both arrays may be memory maps."""
@@ -37,7 +63,9 @@ class RowsOnDisk:
     def merged(cls, path: Path, runs: Sequence[RowsOnDisk]) -> RowsOnDisk:
         """The rows of all runs, in files beside `path`."""
         counts = sum(np.diff(run.offsets) for run in runs)
-        rows = room(path, np.append(0, np.cumsum(counts)))
+        offsets = np.append(0, np.cumsum(counts))
+        space = Space.of(path, int(offsets[-1]))
+        rows = cls(space.values[: offsets[-1]], space.w[: offsets[-1]], offsets)
         for b, start in enumerate(rows.offsets[:-1]):
             for values, w in _in_order([run.bin(b) for run in runs]):
                 stop = start + values.size
@@ -69,18 +97,6 @@ class RowsOnDisk:
 def _pieces(size: int) -> Iterator[slice]:
     for start in range(0, max(size, 1), AT_ONCE):
         yield slice(start, min(start + AT_ONCE, size))
-
-
-def room(path: Path, offsets: IntArray) -> RowsOnDisk:
-    """Room for rows, in files beside `path`."""
-    shape = (int(offsets[-1]),)
-    if not shape[0]:
-        return RowsOnDisk(np.empty(0), np.empty(0), offsets)
-    values, w = (
-        open_memmap(path.with_name(f"{path.name}_{name}.npy"), "w+", np.float64, shape)
-        for name in ("values", "weights")
-    )
-    return RowsOnDisk(values, w, offsets)
 
 
 def _in_order(runs: Sequence[tuple[FloatArray, FloatArray]]) -> Iterator[tuple[FloatArray, ...]]:
