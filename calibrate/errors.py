@@ -6,7 +6,7 @@ Every message states what was expected, what was received and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SHOWN = 40
 """Names listed at most where none is near: a tree may have thousands of branches."""
@@ -24,6 +24,15 @@ class DataError(CalibrateError):
 
 class FitError(CalibrateError):
     """A fit did not end in a usable calibration."""
+
+
+class NoEstimateError(FitError):
+    """A fitted calibration has no estimate for some events inside its range: the row numbers are
+    `rows`."""
+
+    def __init__(self, message: str, rows: Sequence[int]) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
 
 
 class StorageError(CalibrateError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -126,6 +126,15 @@ class Calibration(Protocol):
 
     def state(self) -> State:
         """Arrays, numbers and strings from which `from_state` rebuilds the object."""
+        ...
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """A calibration that knows what it might be, had its training sample fluctuated."""
+
+    def estimates(self, x: FloatArray) -> Iterator[FloatArray]:
+        """ẑ (n, d_z) of one replica after the other, for x (n, d_x)."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Open a stored calibration or transport map: `calibrate.load(path)`."""
+"""Open a stored calibration, transport map or score: `calibrate.load(path)`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from calibrate.errors import MisfitError, StorageError, nearest
-from calibrate.estimate import Calibration, Fitted, State
+from calibrate.estimate import Calibration, Domain, Fitted, Score, State
 from calibrate.methods.bayesian_network import BayesianNetwork
 from calibrate.methods.column import GivenColumns
 from calibrate.methods.ensemble import Ensemble
+from calibrate.methods.exact_classifier import ExactScore
 from calibrate.methods.feature_map import FeatureMap
 from calibrate.methods.gaussian_ansatz import FittedGaussianAnsatz
 from calibrate.methods.generalised_inversion import GeneralisedInversion
@@ -18,8 +19,11 @@ from calibrate.methods.monotone import QuantileMap
 from calibrate.methods.network import Network
 from calibrate.methods.none import UncalibratedFeatures, UntouchedSimulation
 from calibrate.methods.numerical_inversion import InvertedResponse
+from calibrate.methods.oracle_classifier import OracleScores
 from calibrate.methods.polynomial import Polynomial
+from calibrate.methods.resampled import AveragedEnsemble
 from calibrate.methods.response_map import ResponseMap
+from calibrate.methods.score_network import ScoreNetwork
 from calibrate.storage import fitted_file, load_state
 
 
@@ -34,15 +38,18 @@ class Stored(Protocol):
 
 CLASSES = (
     BayesianNetwork,
+    ExactScore,
     FeatureMap,
     FittedGaussianAnsatz,
     GeneralisedInversion,
     GivenColumns,
     InvertedResponse,
     Network,
+    OracleScores,
     Polynomial,
     QuantileMap,
     ResponseMap,
+    ScoreNetwork,
     UncalibratedFeatures,
     UntouchedSimulation,
 )
@@ -51,18 +58,23 @@ KINDS: Mapping[str, Stored] = {fitted.kind: cast(Stored, fitted) for fitted in C
 
 
 def load_calibration(path: str | Path) -> Calibration:
-    """The calibration of `load`; MisfitError if a transport map is stored."""
+    """The calibration of `load`; MisfitError if a transport map or a score is stored."""
     fitted = load(path)
-    if not isinstance(fitted, Calibration):
-        raise MisfitError(
-            f"{path} holds a '{fitted.kind}' map of simulation to data, which estimates no truth: "
-            "a calibration is needed; use the map in Python, calibrate.load(…).transport(x, z)"
-        )
-    return fitted
+    if isinstance(fitted, Calibration):
+        return fitted
+    what, use = (
+        ("score of signal over background", "score(x, values)")
+        if isinstance(fitted, Score)
+        else ("map of simulation to data", "transport(x, z)")
+    )
+    raise MisfitError(
+        f"{path} holds a '{fitted.kind}' {what}, which estimates no truth: a calibration is "
+        f"needed; use it in Python, calibrate.load(…).{use}"
+    )
 
 
 def load(path: str | Path) -> Fitted:
-    """The calibration, or the transport map, stored in a run folder or in a `fitted.h5`.
+    """The calibration, transport map or score stored in a run folder or in a `fitted.h5`.
 
     Raises StorageError if there is none, it is damaged, or its kind is unknown.
     """
@@ -75,12 +87,15 @@ def load(path: str | Path) -> Fitted:
 
 
 def _rebuilt(path: Path, kind: str, state: State) -> Fitted:
-    if kind == Ensemble.kind:
-        members = [
+    if kind in (Ensemble.kind, AveragedEnsemble.kind):
+        members = tuple(
             cast(Calibration, _rebuilt(path, member["fitted"], member["state"]))
             for member in state["members"]
-        ]
-        return Ensemble(members[0], tuple(members[1:]))
+        )
+        if kind == Ensemble.kind:
+            return Ensemble(members[0], members[1:])
+        domain = Domain.from_state(state["domain"])
+        return AveragedEnsemble(domain, members, bool(state["disjoint"]))
     if kind not in KINDS:
         raise StorageError(f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}")
     fitted: Fitted = KINDS[kind].from_state(state)

@@ -40,6 +40,11 @@ class GaussianMixture:
         """The mixtures of the selected events."""
         return GaussianMixture(self.weights[rows], self.means[rows], self.widths[rows])
 
+    @classmethod
+    def gaussian(cls, mean: FloatArray, width: FloatArray) -> GaussianMixture:
+        """One Gaussian per event, of means and widths (n,)."""
+        return cls(np.ones((len(mean), 1)), mean[:, None], width[:, None])
+
     @property
     def mean(self) -> FloatArray:
         """Σ_i α_i μ_i (n,)."""
@@ -61,6 +66,15 @@ class GaussianMixture:
         """The probability of values below z (n,), or below several values (n, m) of each event."""
         weights, standard, _ = self._standardised(z)
         return np.asarray((weights * ndtr(standard)).sum(-1))
+
+    def crps(self, z: FloatArray) -> FloatArray:
+        """The continuous ranked probability score ∫(F(t) - [t ≥ z])² dt = E|Z - z| - ½E|Z - Z'| at
+        z (n,), in the unit of z (Grimit et al., Q. J. R. Meteorol. Soc. 132 (2006) 2925)."""
+        offset = _mean_absolute(self.means - z[:, None], self.widths)
+        apart = self.means[:, :, None] - self.means[:, None, :]
+        pairs = _mean_absolute(apart, np.hypot(self.widths[:, :, None], self.widths[:, None, :]))
+        spread = np.einsum("ni,nij,nj->n", self.weights, pairs, self.weights)
+        return np.asarray((self.weights * offset).sum(-1) - 0.5 * spread)
 
     def mode(self) -> FloatArray:
         """The z (n,) of the largest density."""
@@ -105,6 +119,13 @@ class GaussianMixture:
 
     def _blocks(self) -> list[slice]:
         return [slice(start, start + BLOCK) for start in range(0, len(self), BLOCK)]
+
+
+def _mean_absolute(mean: FloatArray, width: FloatArray) -> FloatArray:
+    """E|Y| of Y ~ N(mean, width²)."""
+    standard = mean / width
+    density = np.exp(-0.5 * standard**2) / math.sqrt(2 * math.pi)
+    return np.asarray(2 * width * density + mean * (2 * ndtr(standard) - 1))
 
 
 def _nodes(mixture: GaussianMixture) -> FloatArray:

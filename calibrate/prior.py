@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from calibrate.errors import ConfigurationError, DataError
-from calibrate.sample import FloatArray, Sample
+from calibrate.sample import FloatArray, IntArray, Sample
 from calibrate.statistics import weighted_quantile, weighted_std
 
 GRID = 4000
@@ -77,12 +77,13 @@ class SampleDensity:
         logarithmic = sample.z_columns[0].positive
         t = np.log(sample.z[:, 0]) if logarithmic else sample.z[:, 0]
         w = sample.w / np.max(np.abs(sample.w))
-        width = _silverman(t, w, sample.effective_size)
-        margin = 6 * width
-        edges = np.linspace(t.min() - margin, t.max() + margin, GRID + 1)
-        width = max(width, edges[1] - edges[0])
-        values, squares = (_smooth(t, power, edges, width) for power in (w, w**2))
-        return cls(0.5 * (edges[1:] + edges[:-1]), values, squares, width, logarithmic)
+        order = sample.ascending[:, 0]
+        width = _silverman(t, w, sample.effective_size, order)
+        low, high = t[order[0]] - 6 * width, t[order[-1]] + 6 * width
+        step = (high - low) / GRID
+        width, cell = max(width, step), ((t - low) / step).astype(np.int64)
+        values, squares = (_smooth(cell, power, width / step) / width for power in (w, w**2))
+        return cls(low + step * (np.arange(GRID) + 0.5), values, squares, width, logarithmic)
 
     def density(self, z: FloatArray) -> FloatArray:
         """p(z) per unit of z, up to a constant factor."""
@@ -109,13 +110,15 @@ class SampleDensity:
         return np.log(z) if self.logarithmic else z
 
 
-def reweight(sample: Sample, prior: Prior) -> Sample:
-    """The same events under the spectrum `prior`: w' = w · p_new(z)/p_old(z).
+def reweight(sample: Sample, prior: Prior, density: FloatArray | None = None) -> Sample:
+    """The same events under the spectrum `prior`: w' = w · p_new(z)/p_old(z), with the sample's
+    own p_old (n,) where the caller knows it.
 
     Raises DataError if the new spectrum leaves nothing of the sample.
     """
     z = sample.z[:, 0]
-    w = sample.w * prior.density(z) / SampleDensity.of(sample).density(z)
+    density = SampleDensity.of(sample).density(z) if density is None else density
+    w = sample.w * prior.density(z) / density
     if not np.any(w > 0):
         raise DataError(
             f"the new spectrum {prior} has no overlap with the sample, whose z lies in "
@@ -147,21 +150,19 @@ def flatten(sample: Sample, local_events: float = LOCAL_EVENTS) -> FlattenedSamp
     return FlattenedSample(sample.with_weights(w), low, high)
 
 
-def _silverman(t: FloatArray, w: FloatArray, n_effective: float) -> float:
+def _silverman(t: FloatArray, w: FloatArray, n_effective: float, order: IntArray) -> float:
     spread = float(weighted_std(t, w))
     if np.all(w >= 0):
-        low, high = weighted_quantile(t, w, [0.25, 0.75])
+        low, high = weighted_quantile(t, w, [0.25, 0.75], order)
         spread = min(spread, (high - low) / 1.34) if high > low else spread
     width: float = 0.9 * spread * max(n_effective, 1.0) ** -0.2
     return max(width, 1e-12)
 
 
-def _smooth(t: FloatArray, w: FloatArray, edges: FloatArray, width: float) -> FloatArray:
-    """Σ w K((t - grid)/width) from a fine histogram; `width` spans at least one cell."""
-    step = edges[1] - edges[0]
-    counts, _ = np.histogram(t, edges, weights=w)
-    reach = min(int(np.ceil(5 * width / step)), counts.size // 2 - 1)
-    offsets = np.arange(-reach, reach + 1) * step / width
-    kernel = np.exp(-0.5 * offsets**2)
-    smooth = np.convolve(counts, kernel, mode="same") / (np.sqrt(2 * np.pi) * width)
+def _smooth(cell: IntArray, w: FloatArray, width: float) -> FloatArray:
+    """Σ w K((cell - grid)/width)·width in all cells of the grid; `width` ≥ 1, in cells."""
+    counts = np.bincount(cell, weights=w, minlength=GRID)
+    reach = min(int(np.ceil(5 * width)), GRID // 2 - 1)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    smooth = np.convolve(counts, kernel, mode="same") / np.sqrt(2 * np.pi)
     return np.asarray(np.maximum(smooth, np.finfo(np.float64).tiny))

@@ -6,6 +6,8 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -21,6 +23,7 @@ def version() -> str:
         return "unknown"
 
 
+@cache
 def commit() -> str | None:
     """The git commit of the source tree the package runs from, `+` if modified; None if the
     package does not run from a checkout of its own."""
@@ -32,7 +35,8 @@ def commit() -> str | None:
     return f"{head}+" if head and changed else head
 
 
-def environment() -> dict[str, str]:
+@cache
+def environment() -> Mapping[str, str]:
     """Versions of Python and of the packages that numbers depend on, and the machine."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     found["cpus"] = str(os.cpu_count())

@@ -10,10 +10,20 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from calibrate.errors import ConfigurationError, DataError, nearest
-from calibrate.sample import MINIMUM_EVENTS, BoolArray, FloatArray, KeyArray, Sample, without_truth
+from calibrate.sample import (
+    MINIMUM_EVENTS,
+    BoolArray,
+    Column,
+    FloatArray,
+    KeyArray,
+    Sample,
+    without_truth,
+)
 
 NOMINAL = "nominal"
 ALL = slice(None)
+SIGNAL = Column("signal")
+"""The truth column of labelled events: 1 for signal, 0 for background."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class RegressionTask:
     `uncalibrated` names, for each column of z, the feature that measures it before any
     calibration. `closed_forms` holds exact answers by the name of the estimator
     (`posterior_mean`, `maximum_likelihood`). `files` maps the sources to their sha256.
+    `unsmeared` is the training sample with its true labels, where `train` has smeared ones: for
+    evaluators, never for methods (`hidden`).
     """
 
     train: Sample
@@ -46,6 +58,7 @@ class RegressionTask:
     files: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    unsmeared: Sample | None = None
 
     def __post_init__(self) -> None:
         _require_nominal(self.tests)
@@ -62,6 +75,10 @@ class RegressionTask:
                     f"the truth '{column.name}' is {values[0]:g} in every training event: there is "
                     "nothing to calibrate"
                 )
+
+    def hidden(self) -> RegressionTask:
+        """The task as a method sees it: without true labels beside smeared ones."""
+        return replace(self, unsmeared=None)
 
     def measuring_features(self) -> tuple[int, ...]:
         """The number, among the features, of each that `uncalibrated` names.
@@ -261,6 +278,10 @@ class InferenceTask:
             sample = events.at(nominal)
             for label, kind in enumerate(("background", "signal")):
                 _require_events(f"the {kind} of the {name} sample", sample, sample.z[:, 0] == label)
+
+    def hidden(self) -> InferenceTask:
+        """The task as a method sees it: all of it, since the oracle is a method too."""
+        return self
 
 
 def _require_nominal(tests: Mapping[str, object]) -> None:

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import awkward as ak
@@ -19,8 +20,8 @@ import uproot
 
 from calibrate.apply import Applied, Options, apply, estimates
 from calibrate.context import Context
-from calibrate.errors import ConfigurationError, DataError, StorageError
-from calibrate.estimate import Calibration
+from calibrate.errors import ConfigurationError, DataError, NoEstimateError, StorageError
+from calibrate.estimate import Calibration, Domain, Estimate
 from calibrate.loading import load
 from calibrate.methods.bayesian import Bayesian
 from calibrate.methods.ensemble import Ensemble, bootstrap_ensemble
@@ -180,7 +181,7 @@ def test_features_may_be_expressions_and_names_chosen(polynomial, tmp_path: Path
     given = {"jet_pt": "pt_mev / 1000", "jet_eta": "eta"}
     target, done = run(polynomial, tmp_path / "a.h5", columns=given, names=["pt"])
     assert done.columns == ("pt_calibrated", "pt_sigma", "pt_valid")
-    exact = polynomial.estimate(sample(columns).x).z[:, 0]
+    exact = polynomial.estimate(sample(events()).x).z[:, 0]
     np.testing.assert_allclose(read_hdf5(target)["pt_calibrated"], exact, rtol=1e-12)
 
 
@@ -303,14 +304,53 @@ def test_rows_that_cannot_be_used_are_nan_and_counted(ansatz, tmp_path: Path):
     assert not after[f"{STEM}_valid"][:2].any()
 
 
+@dataclass(frozen=True)
+class Gap:
+    """A calibration that has no estimate where the transverse momentum lies in a gap."""
+
+    whole: Calibration
+    low: float
+    high: float
+
+    @property
+    def domain(self) -> Domain:
+        return self.whole.domain
+
+    def estimate(self, x: np.ndarray) -> Estimate:
+        rows = np.flatnonzero((x[:, 0] > self.low) & (x[:, 0] < self.high))
+        if rows.size:
+            raise NoEstimateError(f"no maximum for {rows.size} events", rows.tolist())
+        return self.whole.estimate(x)
+
+
+def test_a_row_without_an_estimate_does_not_cost_the_others_theirs(polynomial, tmp_path: Path):
+    columns = events()
+    columns["jet_eta"][0] = np.nan
+    write_hdf5(tmp_path / "a.h5", columns)
+    low, high = np.quantile(columns["jet_pt"], (0.1, 0.2))
+    target, done = run(Gap(polynomial, low, high), tmp_path / "a.h5")
+    after, found = read_hdf5(target), polynomial.estimate(sample(events()).x).z[:, 0]
+    gap = (columns["jet_pt"] > low) & (columns["jet_pt"] < high)
+    assert done.unsolved == np.count_nonzero(gap[1:])
+    assert np.isnan(after[f"{STEM}_calibrated"][gap]).all()
+    assert not after[f"{STEM}_valid"][gap].any()
+    left = ~gap & (np.arange(N) > 0)
+    np.testing.assert_array_equal(after[f"{STEM}_calibrated"][left], found[left])
+
+
+def test_a_calibration_without_any_estimate_says_so(polynomial, tmp_path: Path):
+    write_hdf5(tmp_path / "a.h5", events())
+    with pytest.raises(NoEstimateError, match="no maximum"):
+        run(Gap(polynomial, -np.inf, np.inf), tmp_path / "a.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
 # Replicas
 
 
 @pytest.fixture(scope="module")
 def ensemble(task: RegressionTask, polynomial: Calibration) -> Ensemble:
-    return bootstrap_ensemble(
-        polynomial, lambda other: MSE(degree=2).fit(other, Context()), task, 200, Context()
-    )
+    return bootstrap_ensemble(polynomial, MSE(degree=2), task, 200, Context())
 
 
 def test_bootstrap_refits_scatter_as_the_fit_itself_does():
@@ -322,7 +362,7 @@ def test_bootstrap_refits_scatter_as_the_fit_itself_does():
 
     train = sample(events(10 * N))
     task = RegressionTask(train, {"nominal": train}, ("jet_pt",))
-    found = bootstrap_ensemble(fit(train), lambda t: fit(t.train), task, 200, Context())
+    found = bootstrap_ensemble(fit(train), MSE(degree=1), task, 200, Context())
     x = np.array([[100.0, 0.0], [150.0, 1.0], [250.0, -1.0]])
     independent = [
         fit(sample(events(10 * N, seed))).estimate(x).z[:, 0] for seed in range(100, 300)

@@ -60,6 +60,14 @@ def test_sigma_pred_is_the_error_of_a_least_squares_line(linear, task):
     np.testing.assert_allclose(found, expected, rtol=0.35)
 
 
+def test_the_networks_one_by_one_have_the_estimate_as_mean_and_sigma_pred_as_spread(linear):
+    x = np.linspace(-4, 4, 9)[:, None]
+    found, networks = linear.estimate(x), np.stack([*linear.estimates(x)])
+    assert networks.shape == (linear.samples, 9, 1)
+    np.testing.assert_allclose(networks.mean(axis=0), found.z, atol=1e-5)
+    np.testing.assert_allclose(networks.std(axis=0), found.statistical, rtol=1e-3)
+
+
 def test_sigma_pred_falls_with_the_training_sample_and_sigma_stoch_stays():
     rms = {}
     for n in (500, 8000):
@@ -116,6 +124,20 @@ def test_events_of_weight_zero_are_as_if_they_were_not_there(task):
 # The layers
 
 
+def test_without_a_prior_width_the_best_one_is_taken_for_weights_and_biases():
+    torch.manual_seed(0)
+    layer = GaussianLinear(4, 3, 0.2)
+    widths = torch.logspace(-2, 1, 4000)
+
+    def least(mean: torch.Tensor, log_width: torch.Tensor) -> float:
+        posterior = Normal(mean.flatten(), log_width.exp().flatten())
+        return min(float(kl_divergence(posterior, Normal(0, p)).sum()) for p in widths)
+
+    with torch.no_grad():
+        expected = least(layer.weight, layer.log_width) + least(layer.bias, layer.log_bias_width)
+        assert layer.divergence(None).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_divergence_is_that_of_torchs_gaussians():
     torch.manual_seed(0)
     network = BayesianSkipMLP(3, 2, (5,), "relu", 0.02)
@@ -131,7 +153,7 @@ def test_drawn_activations_are_distributed_as_those_of_drawn_weights():
     torch.manual_seed(0)
     layer, x, n = GaussianLinear(4, 3, 0.3), torch.tensor([[1.0, -2.0, 0.5, 3.0]]), 40000
     with torch.no_grad():
-        activations = layer(x.expand(n, 4), generator(1))
+        activations = layer(x.expand(n, 4), torch.randn((n, 3), generator=generator(1)))
         weight, bias = layer.drawn(n, generator(2))
         by_weights = (x @ weight + bias)[:, 0]
         exact = (0.3**2 * (1 + (x**2).sum())).sqrt()

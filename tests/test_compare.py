@@ -283,7 +283,7 @@ def test_a_damaged_run_is_named(runs, capsys, file: str, content: str | None, me
 def test_a_run_without_numbers_to_compare_is_refused(runs):
     outcome = Outcome(("none",), {"none": {}}, {"none": {}}, (), {}, (), (), {}, "")
     bare = [Run(Path(name), outcome, {}) for name in ("a", "b")]
-    with pytest.raises(MisfitError, match="neither closure nor transport metrics"):
+    with pytest.raises(MisfitError, match="neither closure, transport"):
         compare(bare)
 
 

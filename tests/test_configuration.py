@@ -156,8 +156,9 @@ def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str
     assert isinstance(planned.study.data, constructor("data", data))
     assert isinstance(planned.study.methods[method], constructor("method", method))
     assert list(planned.study.methods) == list(dict.fromkeys([method, "none"]))
-    regression = set(choices("evaluator")) - {"transport"}
-    wanted = {"prior_stress", "transport"} if transported else regression
+    regression = {"closure", "curves", "spectra", "prior_stress"}
+    own = getattr(constructor("method", method), "evaluators", ())
+    wanted = {"prior_stress", "transport"} if transported else {*regression, *own}
     assert set(planned.study.evaluators) == wanted
     assert (planned.data, planned.method, planned.seed) == (data, method, 0)
     assert (planned.output, planned.figures, planned.device) == ("outputs", True, "cpu")
@@ -268,6 +269,7 @@ def small(name: str, few_dijets: Path) -> list[str]:
         if key in composed.method:
             overrides.append(f"method.{key}={value}")
     few = {"closure.replicas": 2, "transport.refits": 2, "transport.classified": 200}
+    few |= {"uncertainty.replicas": 2}
     for key, value in few.items():
         if key.split(".")[0] in composed.evaluator:
             overrides.append(f"evaluator.{key}={value}")

@@ -23,9 +23,11 @@ REAL = {
         "weights": "genWeight: sum 3.34321e+07"}),
     "delphes.root": ("Delphes", {"entries": "25 events", "jets": "85 GenJet, 106 Jet"}),
     "higgsml_15000.csv.gz": ("HiggsML", {
-        "entries": "15000", "columns": "35: EventId", "without numbers": "2: Label, KaggleSet",
-        "events": "15000 different", "weights": "Weight: sum"}),
-    "fair_universe_higgsml_1000.parquet": ("table (Parquet)", {"entries": "1000"}),
+        "entries": "15000", "columns": "35: EventId", "without numbers": "1: KaggleSet",
+        "events": "15000 different", "weights": "Weight: sum",
+        "classes": "5124 signal with weight 13.2286, 9876 background"}),
+    "fair_universe_higgsml_1000.parquet": ("FAIR Universe HiggsML", {
+        "entries": "1000", "classes": "", "undefined (-25)": ""}),
 }  # fmt: skip
 
 
@@ -102,6 +104,7 @@ def test_repeated_events_are_a_problem(tmp_path: Path):
     found = examine(path)
     assert found.facts["entries"] == "5800"
     assert found.facts["events"] == "5000 different EventId"
+    assert found.facts["classes"].startswith("5800 signal with weight 1159.8, 0 background")
     assert found.facts["undefined (-999)"] == f"{1250 + 200} values"
     assert found.problems[0].startswith("800 of 5800 rows repeat an EventId")
 

@@ -12,8 +12,11 @@ import pytest
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-detector = importlib.import_module("dijet_detector")
+detector = importlib.import_module("detector")
 events = importlib.import_module("dijet_events")
+jets_of = importlib.import_module("jets")
+chunks_of = importlib.import_module("chunks")
+columns_of = importlib.import_module("columns")
 script = importlib.import_module("generate_dijets")
 
 BOTH = pytest.mark.parametrize("constants", detector.DETECTORS.values(), ids=lambda d: d.name)
@@ -157,25 +160,25 @@ def test_measured_objects_are_ordered_by_event(rng):
 @pytest.mark.parametrize("bits", [4, 12, 20])
 def test_mantissa_rounding_error(rng, bits):
     values = rng.lognormal(3, 3, 10_000) * rng.choice([-1, 1], 10_000)
-    rounded = script.round_mantissa(values, bits)
+    rounded = columns_of.round_mantissa(values, bits)
     assert np.max(np.abs(rounded / values - 1)) <= 2.0 ** -(bits + 1)
-    assert np.array_equal(rounded, script.round_mantissa(rounded, bits))
-    assert script.round_mantissa(np.zeros(1), bits) == 0
+    assert np.array_equal(rounded, columns_of.round_mantissa(rounded, bits))
+    assert columns_of.round_mantissa(np.zeros(1), bits) == 0
 
 
 def test_stored_columns_are_exact_in_single_precision(rng):
     angles = rng.uniform(-np.pi, np.pi, 1000)
-    stored = script.storable("gen1_phi", angles)
-    assert np.max(np.abs(stored - angles)) <= 2.0 ** -(script.ANGLE_BITS + 1)
+    stored = columns_of.storable("gen1_phi", angles)
+    assert np.max(np.abs(stored - angles)) <= 2.0 ** -(columns_of.ANGLE_BITS + 1)
     momenta = rng.uniform(500, 3000, 1000)
-    rounded = script.round_mantissa(momenta, script.MANTISSA_BITS)
-    assert np.array_equal(script.storable("gen1_pt", momenta), rounded)
+    rounded = columns_of.round_mantissa(momenta, columns_of.MANTISSA_BITS)
+    assert np.array_equal(columns_of.storable("gen1_pt", momenta), rounded)
 
 
 def jets(y, phi):
     """One event per row; pT and mass play no part in the match."""
     y, phi = np.atleast_2d(y).astype(float), np.atleast_2d(phi).astype(float)
-    return events.Jets(pt=np.ones_like(y), y=y, phi=phi, m=np.ones_like(y))
+    return jets_of.Jets(pt=np.ones_like(y), y=y, phi=phi, m=np.ones_like(y))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +225,11 @@ def test_chunks_hold_all_events():
 
 def test_chunk_seeds_are_distinct_and_valid_for_pythia():
     jobs = [job(name=name, seed=seed) for name in detector.DETECTORS for seed in (1, 2)]
-    seeds = [script.pythia_seed(one, chunk) for one in jobs for chunk in one.chunks]
+    seeds = [
+        chunks_of.pythia_seed(script.seed_sequence(one, chunk.bin, chunk.index))
+        for one in jobs
+        for chunk in one.chunks
+    ]
     assert len(set(seeds)) == len(seeds)
     assert min(seeds) >= 1
     assert max(seeds) <= 900_000_000
@@ -237,7 +244,7 @@ def test_event_count_is_checked(text, capsys):
 
 def test_interrupted_write_leaves_no_file(tmp_path):
     def write_half(target):
-        with script.replacing(target) as path:
+        with columns_of.replacing(target) as path:
             path.write_text("half")
             raise KeyboardInterrupt
 

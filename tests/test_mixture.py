@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.integrate import cumulative_trapezoid, trapezoid
+from scipy.special import ndtr
 
 from calibrate.mixture import ONE_SIGMA, GaussianMixture
 
@@ -71,3 +72,20 @@ def test_no_events_have_no_modes():
     none = GaussianMixture(np.empty((0, 2)), np.empty((0, 2)), np.empty((0, 2)))
     assert none.mode().shape == (0,)
     assert none.interval().shape == (0, 2)
+
+
+def test_the_crps_is_the_integral_of_the_squared_distance_to_a_step(jets):
+    grid = np.broadcast_to(np.linspace(100.0, 1300.0, 24001), (len(jets), 24001))
+    truth = 600.0 + np.linspace(-80.0, 150.0, len(jets))
+    step = grid >= truth[:, None]
+    np.testing.assert_allclose(
+        jets.crps(truth), trapezoid((jets.cdf(grid) - step) ** 2, grid), rtol=2e-3
+    )
+
+
+def test_the_crps_of_one_gaussian_is_the_known_one():
+    one = GaussianMixture.gaussian(np.array([1.0, 1.0]), np.array([2.0, 2.0]))
+    t = np.array([0.0, 1.5])
+    density = np.exp(-0.5 * t**2) / np.sqrt(2 * np.pi)
+    expected = 2.0 * (t * (2 * ndtr(t) - 1) + 2 * density - 1 / np.sqrt(np.pi))
+    np.testing.assert_allclose(one.crps(1.0 + 2.0 * t), expected)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from calibrate.cli.collect import collect_folder
@@ -21,6 +22,8 @@ from calibrate.cli.main import cli, guarded
 from calibrate.cli.sweep import request
 from calibrate.cli.worker import do
 from calibrate.errors import ConfigurationError, StorageError
+from calibrate.sweep.collect import Averaged, Point
+from calibrate.sweep.gallery import figures
 from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, RUNNING, Planned, content_hash, unique
 from calibrate.sweep.ledger import CODES, FILE, Ledger
 from calibrate.sweep.process import Process, this_process
@@ -241,6 +244,21 @@ def test_combinations_composed_together_are_those_composed_alone():
     assert len(jobs) == 64
     for job in random.Random(0).sample(jobs, 4):
         assert recipe(job.overrides).plain() == job.recipe
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("experiment=label_smearing",),
+        ("data=asymmetric", "method=mse", "evaluator=[uncertainty]",
+         "evaluator.uncertainty.input_smearing=${data.label_smearing}"),
+    ],
+)  # fmt: skip
+def test_a_value_that_follows_from_a_swept_one_follows_it(given: tuple[str, ...]):
+    jobs = request((*given, "data.label_smearing=0.04,0.1", "seed=0")).jobs
+    widths = [job.recipe["configuration"]["evaluator"]["uncertainty"]["input_smearing"]
+              for job in jobs]  # fmt: skip
+    assert widths == [0.04, 0.1]
 
 
 def test_the_parameters_of_a_job_are_what_was_swept():
@@ -548,6 +566,48 @@ def test_a_sweep_is_drawn(swept, axes: tuple[str, ...], figures: set[str]):
     assert drawn - figures <= {"bias"}
     page = (folder / "sweep.html").read_text("utf-8")
     assert page.count("data:image/png;base64") == len(drawn)
+
+
+def against_training_events(ledger: Ledger, **metrics: tuple[float, ...]) -> list[Point]:
+    """Points of a sweep over three sizes with metrics of the evaluator `uncertainty`."""
+    jobs = tuple(ledger.jobs())
+    return [
+        Point(
+            {"data.train_events": n},
+            jobs,
+            {f"uncertainty/nominal/{name}": Averaged(values[i], 0.01, 0.02, "GeV")
+             for name, values in metrics.items()},
+        )
+        for i, n in enumerate((2000, 20000, 200000))
+    ]  # fmt: skip
+
+
+def test_parts_of_an_uncertainty_share_a_frame_with_logarithmic_axes(ledger: Ledger):
+    points = against_training_events(
+        ledger,
+        sigma_stoch=(0.9, 0.9, 0.9),
+        sigma_pred=(0.03, 0.01, 0.003),
+        coverage_68=(0.7, 0.68, 0.68),
+    )
+    drawn = {each.name: each for each in figures(points, ledger.folder, "bayesian", None)}
+    assert drawn.keys() == {"uncertainties", "uncertainty_nominal_coverage_68"}
+    (axes,) = drawn["uncertainties"].figure.axes
+    assert axes.get_xscale() == "log"
+    texts = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert {"σ_stoch", "σ_pred", "± spread over seeds"} <= texts
+    assert "σ_stoch, σ_pred of bayesian against data.train_events" in drawn["uncertainties"].text
+
+
+def test_sigma_cal_is_drawn_on_the_smearing_of_the_labels(ledger: Ledger):
+    points = against_training_events(
+        ledger, sigma_cal=(30.0, 45.0, 60.0), sigma_smear=(29.0, 44.0, 58.0)
+    )
+    (drawn,) = figures(points, ledger.folder, "bayesian", None)
+    (axes,) = drawn.figure.axes
+    (dashed,) = axes.findobj(lambda artist: artist.get_gid() == "closed form")
+    np.testing.assert_allclose(dashed.get_ydata(), [29.0, 44.0, 58.0])
+    texts = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert "smearing of the labels" in texts
 
 
 def test_a_metric_that_does_not_exist_is_told_with_the_nearest(swept, capsys):

@@ -34,6 +34,7 @@ def test_the_wheel_holds_the_configuration_the_template_and_the_events(wheel: Pa
     expected = {"calibrate/conf/config.yaml", "calibrate/report/template.html"}
     expected.add("calibrate/catalogue/cms2011a_md5.txt")
     expected |= {f"calibrate/data/bundled/dijet_{d}.h5" for d in ("full", "fast")}
+    expected |= {f"calibrate/data/bundled/top_jets_isr_{isr}.h5" for isr in ("on", "off")}
     expected |= {f"calibrate/{p.relative_to(ROOT)}" for p in (ROOT / "conf").rglob("*.yaml")}
     expected |= {str(p.relative_to(ROOT)) for p in (ROOT / "calibrate").rglob("*.py")}
     assert expected <= names

@@ -8,6 +8,7 @@ from typing import IO
 import numpy as np
 
 from calibrate.apply.layout import Layout
+from calibrate.errors import NoEstimateError
 from calibrate.estimate import Calibration, Domain, Estimate
 from calibrate.sample import BoolArray, FloatArray
 
@@ -18,13 +19,15 @@ BLOCK = 1 << 16
 @dataclass(frozen=True)
 class Applied:
     """What was done: rows in all, rows outside the range, rows that are not finite (or not
-    positive where they must be), lines skipped, and the new columns."""
+    positive where they must be), lines skipped, the new columns, and rows inside the range that
+    the calibration has no estimate for."""
 
     rows: int
     outside: int
     unusable: int
     skipped: int
     columns: tuple[str, ...]
+    unsolved: int = 0
 
 
 class Estimates:
@@ -36,7 +39,7 @@ class Estimates:
         self.calibration, self.layout, self.file = calibration, layout, file
         self.clamp = clamp
         self.pending: list[FloatArray] = []
-        self.waiting = self.rows = self.outside = self.unusable = 0
+        self.waiting = self.rows = self.outside = self.unusable = self.unsolved = 0
 
     def add(self, x: FloatArray) -> None:
         """Rows x (m, d_x) in the order of the file."""
@@ -55,16 +58,29 @@ class Estimates:
             self._write(np.concatenate(self.pending))
         self.file.flush()
         names = tuple(name for name, _ in self.layout.fields)
-        return Applied(self.rows, self.outside, self.unusable, skipped, names)
+        return Applied(self.rows, self.outside, self.unusable, skipped, names, self.unsolved)
 
     def _write(self, x: FloatArray) -> None:
         domain = self.calibration.domain
         usable = _usable(domain, x)
-        estimate = self._estimated(x, usable)
+        estimate, solved = self._solved(x, usable)
         self.rows += len(x)
         self.unusable += int(np.count_nonzero(~usable))
-        self.outside += int(np.count_nonzero(usable & ~estimate.inside))
-        self.file.write(self.layout.rows(estimate, usable).tobytes())
+        self.unsolved += int(np.count_nonzero(usable & ~solved))
+        self.outside += int(np.count_nonzero(solved & ~estimate.inside))
+        self.file.write(self.layout.rows(estimate, solved).tobytes())
+
+    def _solved(self, x: FloatArray, usable: BoolArray) -> tuple[Estimate, BoolArray]:
+        """The estimates, and which rows have one: a row without does not cost the others theirs."""
+        solved = usable.copy()
+        while True:
+            try:
+                return self._estimated(x, solved), solved
+            except NoEstimateError as error:
+                rows = list(error.rows)
+                if not solved[rows].any():  # the middle of the range itself
+                    raise
+                solved[rows] = False
 
     def _estimated(self, x: FloatArray, usable: BoolArray) -> Estimate:
         """Rows that cannot be used are estimated in the middle of the range, as outside of it."""

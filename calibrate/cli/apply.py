@@ -83,6 +83,11 @@ def _told(done: Applied, outside: str) -> list[str]:
         lines.append(f"{done.outside} rows ({share}) outside the range of the training: {how}")
     if done.unusable:
         lines.append(f"{done.unusable} rows with features that cannot be used: NaN and flagged")
+    if done.unsolved:
+        lines.append(
+            f"{done.unsolved} rows in the range without an estimate (no maximum of the likelihood; "
+            "more training events or smaller networks help): NaN and flagged"
+        )
     if done.skipped:
         lines.append(f"{done.skipped} lines with missing fields: kept, new fields nan")
     return lines

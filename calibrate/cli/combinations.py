@@ -17,15 +17,18 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from calibrate.checks import choice
-from calibrate.cli.compose import METHOD, parse
-from calibrate.cli.groups import GROUPS, choices
+from calibrate.cli.compose import EXPERIMENT, METHOD, parse
+from calibrate.cli.groups import GROUPS, choices, configuration_folder
 from calibrate.cli.recipe import Recipe, recipe
 from calibrate.errors import ConfigurationError
 
 ROOT_VALUES = ("seed", "replicas", "device", "note")
 """Keys without a dot whose values change nothing but themselves."""
+NAMES_ANOTHER = "method.base"
+"""A key whose value brings the options of what it names."""
 HANDLED = re.compile(r"(hydra|sweep)[./].*")
 """Keys that concern the sweep, not its jobs."""
+INTERPOLATION = "${"
 EMPTY = re.compile(r"=\s*choice\(\s*\)\s*$")
 NO_VALUE = "names no value: a sweep needs at least one"
 
@@ -111,6 +114,8 @@ class Composer:
 
     def recipe(self, combination: Combination) -> Recipe:
         """The recipe of one combination, as `recipe` gives it."""
+        if _interpolates(combination):
+            return recipe(combination)
         simple = {text for text in combination if _is_simple(text, combination)}
         shape = tuple(parsed(text).key_or_group if text in simple else text for text in combination)
         if shape not in self.known:
@@ -123,15 +128,32 @@ class Composer:
         return replace(base, configuration=configuration)
 
 
+def _interpolates(combination: Combination) -> bool:
+    """Whether a value may follow from another one, by `${…}` in an override or an experiment."""
+    return any(INTERPOLATION in text or _follows(parsed(text)) for text in combination)
+
+
+def _follows(override: Override) -> bool:
+    group, name = override.key_or_group, str(override.value())
+    return group == EXPERIMENT and INTERPOLATION in _experiment_text(name)
+
+
+@cache
+def _experiment_text(name: str) -> str:
+    """The file of an experiment as it stands; empty where there is none of that name."""
+    path = configuration_folder() / EXPERIMENT / f"{name}.yaml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def _is_simple(text: str, combination: Combination) -> bool:
     """Whether an override changes one plain value that no other one touches."""
     override = parsed(text)
     key, value = override.key_or_group, override.value()
     if override.type.name != "CHANGE" or "@" in override.get_key_element() or "/" in key:
         return False
-    if "." not in key and key not in ROOT_VALUES:
+    if ("." not in key and key not in ROOT_VALUES) or key == NAMES_ANOTHER:
         return False
-    if not isinstance(value, str | int | float | bool | None) or "${" in str(value):
+    if not isinstance(value, str | int | float | bool | None):
         return False
     keys = [parsed(other).key_or_group for other in combination if other != text]
     return not any(_touch(key, other) for other in keys if other not in (*GROUPS, METHOD))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from calibrate.cli.groups import GROUPS, choices, options
+from calibrate.cli.groups import GROUPS, choices, options, shared_options
 
 
 def complete_override(
@@ -19,8 +19,10 @@ def complete_override(
     found += [f"{group}={name}" for group in GROUPS for name in choices(group)]
     for group in ("data", "method"):
         if given.get(group) in choices(group):
-            found += [f"{group}.{key}=" for key, _, _ in options(group, given[group])]
-    found += [f"{key}=" for key, _, _ in options("", "config") if key not in ("hydra", "report")]
+            known = [*options(group, given[group]), *shared_options(group)]
+            found += [f"{group}.{key}=" for key, _, _ in known]
+    parts = ("hydra", "report", "data")
+    found += [f"{key}=" for key, _, _ in options("", "config") if key not in parts]
     matching = [item for item in found if item.startswith(incomplete)]
     if "=" not in incomplete:
         matching = [item for item in matching if item.endswith("=")]

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from calibrate.cli.groups import choices, configuration_folder
-from calibrate.cli.kinds import with_evaluators
+from calibrate.cli.kinds import with_defaults
 from calibrate.errors import ConfigurationError, nearest
 
 METHOD = "method"
@@ -34,7 +34,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """
     parsed = parse(overrides)
     _require_choices(parsed)
-    overrides = with_evaluators(overrides, parsed)
+    overrides = with_defaults(overrides, parsed)
     with initialised():
         try:
             plain = hydra.compose("config", list(overrides), return_hydra_config=True)

@@ -12,6 +12,7 @@ from calibrate.cli.compose import METHOD, named_groups
 from calibrate.cli.planning import Plan, plan
 from calibrate.cli.recipe import plain_options
 from calibrate.cli.run import execute
+from calibrate.data.training_sample import OPTIONS, TrainingSample
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration
 from calibrate.evaluators.prior_stress import PriorStress
@@ -26,7 +27,10 @@ BASELINE = "none"
 UNNAMED = "stored"
 UNTRAINED = (BASELINE, "column")
 """Methods that nothing is derived for."""
-HARMLESS = ("spectators", "units", "uncalibrated", "positive", "tests", "resonance_masses")
+HARMLESS = (
+    *("spectators", "units", "uncalibrated", "positive", "tests", "resonance_masses"),
+    *OPTIONS,
+)
 DATA_SIDE = "target_"
 """Options of a dataset that leave the events of a regression, and their split, as they are; those
 that begin so are about the data of a transport."""
@@ -58,7 +62,7 @@ class Asked:
         added = [] if METHOD in named else [f"{METHOD}={BASELINE}"]
         added += [f"seed={trained['seed']}"] if "seed" in trained and "seed" not in named else []
         planned = plan([*overrides, *added])
-        _refuse_refits(planned)
+        _refuse_fits(planned)
         label = str(document.get("run", {}).get("method", UNNAMED))
         label = UNNAMED if label in planned.study.methods else label
         trained_on = frozenset(document.get("run", {}).get("data_sha256", {}).values())
@@ -104,9 +108,14 @@ def evaluate(run: str, overrides: Sequence[str]) -> int:
     return execute(asked.plan(events), command, {"stored": asked.stored})
 
 
-def _refuse_refits(planned: Plan) -> None:
+def _refuse_fits(planned: Plan) -> None:
     """A stored calibration cannot be derived again: each refit would be itself, hence universal."""
     study = planned.study
+    if isinstance(study.data, TrainingSample):
+        raise ConfigurationError(
+            f"{' and '.join(f'data.{option}' for option in OPTIONS)} change the training sample: "
+            "give them to calibrate run, not to evaluate"
+        )
     derived = [each for each in study.evaluators.values()
                if isinstance(each, PriorStress) and each.refits]  # fmt: skip
     for option, asked in (("replicas", study.replicas), ("evaluator.prior_stress.refits", derived)):

@@ -58,12 +58,13 @@ def describe(overrides: Sequence[str]) -> str:
     for group in ("data", "method"):
         if chosen.get(group) in choices(group):
             name = chosen[group]
-            rows = [(f"{group}.{k}", value, note) for k, value, note in options(group, name)]
+            found = [*options(group, name), *shared_options(group)]
+            rows = [(f"{group}.{k}", value, note) for k, value, note in found]
             parts.append(f"Options of {group}={name}:\n" + _listed(rows))
     pair = f"{chosen.get('data')}_{chosen.get('method')}"
     if pair in choices("specialise"):
-        found = filter(None, map(INNER_KEY.match, _lines("specialise", pair)))
-        rows = [(f"method.{each[1]}", each[2].strip(), "") for each in found]
+        set_there = filter(None, map(INNER_KEY.match, _lines("specialise", pair)))
+        rows = [(f"method.{each[1]}", each[2].strip(), "") for each in set_there]
         parts.append(f"Set by specialise={pair} (left out by ~specialise):\n" + _listed(rows))
     if not any(chosen.get(group) for group in ("data", "method")):
         parts.append("The options of a choice: calibrate run data=… method=… --help")
@@ -71,15 +72,20 @@ def describe(overrides: Sequence[str]) -> str:
 
 
 def _config_options() -> list[tuple[str, str, str]]:
-    parts = ("hydra", "defaults", "report", "sweep")
+    parts = ("hydra", "defaults", "report", "sweep", "data")
     rows = [row for row in options("", "config") if row[0] not in parts]
     return [
         *rows,
         ("report.figures", "true", "false: no figures now; `calibrate report` draws them"),
         *((f"sweep.{key}", value, note) for key, value, note in inner_options("config", "sweep")),
-        ("hydra/launcher", "local", "of a sweep: local, basic (one by one) or joblib"),
-        ("hydra.launcher.workers", "null", "of the local launcher; null: one for each core"),
+        ("hydra/launcher", "local", "of a sweep: local, batched, basic (one by one) or joblib"),
+        ("hydra.launcher.workers", "null", "of local and batched; null: one for each core"),
     ]
+
+
+def shared_options(group: str) -> list[tuple[str, str, str]]:
+    """The options that every choice of a group has besides its own."""
+    return list(inner_options("config", group)) if group == "data" else []
 
 
 def inner_options(name: str, part: str) -> Iterator[tuple[str, str, str]]:

@@ -12,9 +12,14 @@ from omegaconf import OmegaConf
 
 from calibrate.cli.groups import choices, configuration_folder
 from calibrate.errors import MisfitError
-from calibrate.study import REGRESSION, common_tasks, misfit, offered_tasks, tasks_of
+from calibrate.study import INFERENCE, REGRESSION, common_tasks, misfit, offered_tasks, tasks_of
 
+UNFITTED = ("none", "column", "ensemble")
+"""Methods that no ensemble is made of."""
 DATA, METHOD, EVALUATOR, EXPERIMENT = "data", "method", "evaluator", "experiment"
+COMPARED = "compare_with"
+COMPARED_BY_KIND = {INFERENCE: ("baseline_classifier",)}
+"""What a study compares with by default, where that is not `none`."""
 
 
 @cache
@@ -24,17 +29,29 @@ def named_class(group: str, name: str) -> Any:  # noqa: ANN401 - any class
     return hydra.utils.get_class(str(part["_target_"]))
 
 
-def with_evaluators(overrides: Sequence[str], parsed: Sequence[Override]) -> list[str]:
-    """The overrides, with the evaluators of the method's kind of task where that is not the
-    default kind and neither evaluators nor an experiment are named."""
+def with_defaults(overrides: Sequence[str], parsed: Sequence[Override]) -> list[str]:
+    """The overrides, with what the methods have by default where that is not the default of all:
+    the evaluators of their kind of task, or those that a method names beside the default ones (its
+    `evaluators`), and what they are compared with; where no experiment is named."""
     named = {override.key_or_group.split("@")[0] for override in parsed}
     methods = [name for override in parsed if override.key_or_group == METHOD
                for name in _values(override) if name in choices(METHOD)]  # fmt: skip
     kinds = {tasks_of(named_class(METHOD, name))[0] for name in methods}
-    if named & {EVALUATOR, EXPERIMENT} or len(kinds) != 1 or kinds == {REGRESSION}:
+    if EXPERIMENT in named or len(kinds) != 1:
         return list(overrides)
     (kind,) = kinds
-    return [*overrides, f"{EVALUATOR}=[{','.join(_evaluators(kind))}]"]
+    classes = [named_class(METHOD, name) for name in methods]
+    own = dict.fromkeys(name for each in classes for name in getattr(each, "evaluators", ()))
+    defaults = {EVALUATOR: _evaluators(kind, tuple(own)), COMPARED: COMPARED_BY_KIND.get(kind)}
+    added = [f"{key}=[{','.join(names)}]" for key, names in defaults.items()
+             if names is not None and key not in named]  # fmt: skip
+    return [*overrides, *added]
+
+
+def bases() -> list[str]:
+    """The methods that are derived from a training sample, and are no ensembles themselves."""
+    return [name for name in choices(METHOD) if name not in UNFITTED
+            and REGRESSION in tasks_of(named_class(METHOD, name))]  # fmt: skip
 
 
 def refuse_misfit(data: str, target: str, methods: Mapping[str, object]) -> None:
@@ -54,6 +71,16 @@ def _values(override: Override) -> list[str]:
     return [str(override.value())]
 
 
-def _evaluators(kind: str) -> list[str]:
-    """The evaluators that are for this kind of task."""
+def _evaluators(kind: str, named: Sequence[str]) -> list[str] | None:
+    """The evaluators of this kind of task, None where that is what the configuration begins with;
+    of regressions those, and the ones that a method names."""
+    if kind == REGRESSION:
+        return [*_default(), *named] if named else None
     return [name for name in choices(EVALUATOR) if kind in tasks_of(named_class(EVALUATOR, name))]
+
+
+@cache
+def _default() -> tuple[str, ...]:
+    """The evaluators that the configuration begins with."""
+    found: Any = OmegaConf.load(configuration_folder() / "config.yaml")
+    return next(tuple(each[EVALUATOR]) for each in found.defaults if EVALUATOR in each)

@@ -12,9 +12,10 @@ from calibrate.cli.instances import check_targets, instantiated
 from calibrate.cli.kinds import refuse_misfit
 from calibrate.cli.recipe import Plain, Recipe, recipe, usable
 from calibrate.context import Context, Progress
+from calibrate.data.training_sample import OPTIONS, trained_on
 from calibrate.device import DEVICES
 from calibrate.errors import ConfigurationError
-from calibrate.study import Study
+from calibrate.study import REGRESSION, Study, common_tasks
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,23 @@ def _check_scalars(given: Plain) -> None:
 
 def _dataset(made: Recipe, methods: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """The dataset, which must offer what the methods need, with the columns that they name."""
-    node = made.configuration["data"]
+    node = dict(made.configuration["data"])
     check_targets(node, "data")
     refuse_misfit(made.data, node["_target_"], methods)
+    shared = {option: node.pop(option, None) for option in OPTIONS}
     data = instantiated(node, "data")
     needed = [name for method in methods.values() for name in getattr(method, "columns", ())]
     if needed and hasattr(data, "with_columns"):
         data = data.with_columns(needed)
-    return data
+    _refuse_transported(shared, methods)
+    return trained_on(data, shared)
+
+
+def _refuse_transported(shared: Mapping[str, Any], methods: Mapping[str, Any]) -> None:
+    """The options that every dataset has change the training sample of a regression."""
+    given = [option for option, value in shared.items() if value is not None]
+    if given and REGRESSION not in common_tasks(methods):
+        raise ConfigurationError(
+            f"data.{given[0]} changes the training sample of a regression, and {', '.join(methods)}"
+            " solve another task: leave it out"
+        )

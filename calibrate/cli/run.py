@@ -21,10 +21,10 @@ from calibrate.cli.recipe import shown
 from calibrate.context import Context
 from calibrate.errors import CalibrateError, StorageError
 from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSample
-from calibrate.report import transport_verdict
+from calibrate.report import inference_verdict, transport_verdict
 from calibrate.report.files import HTML_FILE, create_run_folder, write
 from calibrate.report.verdict import sentence
-from calibrate.study import Result, Study
+from calibrate.study import Fits, Loaded, Result, Study, conclude
 from calibrate.study import run as run_study
 
 LOG_FILE = "run.log"
@@ -66,15 +66,32 @@ def run_in(
     solve: Solve = run_study,
 ) -> Outcome:
     """Run what is planned in a new, empty folder; a failure leaves its traceback in run.log."""
-    with _logged(folder, command):
+    with logged(folder, command):
         known = {**_about(planned, command), **about}
-        result = solve(planned.study, context, known, planned.configuration)
-        if planned.note:
-            notes = (planned.note, *result.outcome.notes)
-            result = replace(result, outcome=replace(result.outcome, notes=notes))
-        for warning in result.outcome.warnings:
-            log.warning(warning)
-        return write(folder, result, planned.figures, context)
+        return _written(
+            folder, planned, solve(planned.study, context, known, planned.configuration), context
+        )
+
+
+def conclude_in(
+    folder: Path, planned: Plan, command: str, loaded: Loaded, fits: Fits, about: Mapping[str, Any]
+) -> Outcome:
+    """Evaluate fits that were made together with others', and write their report."""
+    with logged(folder, "fitted"):
+        known = {**_about(planned, command), **about}
+        result = conclude(loaded, fits, known, planned.configuration)
+        return _written(folder, planned, result, loaded.context)
+
+
+def _written(folder: Path, planned: Plan, result: Result, context: Context) -> Outcome:
+    if planned.note:
+        notes = (planned.note, *result.outcome.notes)
+        result = replace(result, outcome=replace(result.outcome, notes=notes))
+    for warning in result.outcome.warnings:
+        log.warning(warning)
+    outcome = write(folder, result, planned.figures, context)
+    log.info("report written")
+    return outcome
 
 
 def show_configuration(overrides: Sequence[str]) -> str:
@@ -106,6 +123,8 @@ def _tell(outcome: Outcome) -> None:
         tests = [record for record in known if record.method == method]
         if tests:
             print(transport_verdict.sentence(tests))
+        if inference_verdict.measured(outcome):
+            print(inference_verdict.sentence_and_state(method, outcome)[0])
 
 
 class LogFile(logging.FileHandler):
@@ -131,7 +150,7 @@ class LogFile(logging.FileHandler):
 
 
 @contextmanager
-def _logged(folder: Path, command: str) -> Iterator[None]:
+def logged(folder: Path, what: str) -> Iterator[None]:
     """Log to the run folder; a failure leaves its traceback there and goes on upwards."""
     handler = LogFile(folder / LOG_FILE, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -139,10 +158,9 @@ def _logged(folder: Path, command: str) -> Iterator[None]:
     log.setLevel(logging.INFO)
     log.propagate = False
     try:
-        log.info(command)
+        log.info(what)
         handler.refuse_broken()
         yield
-        log.info("report written")
     except CalibrateError:
         log.exception("the run failed")
         raise

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig
 
 from calibrate import provenance
 from calibrate.checks import choice, positive_integer
+from calibrate.cli.batched import Batched
 from calibrate.cli.collect import end
 from calibrate.cli.combinations import Combination, Composer, Swept, parsed
 from calibrate.cli.compose import METHOD, compose
@@ -41,7 +42,7 @@ class Request:
 
     command: str
     jobs: Sequence[Planned]
-    launcher: Local | Plugin
+    launcher: Local | Batched | Plugin
     options: DictConfig
     output: str
 
@@ -188,7 +189,7 @@ def _driven(ledger: Ledger) -> Iterator[None]:
         ledger.release()
 
 
-def _carry_on(ledger: Ledger, launcher: Local | Plugin, again: Sequence[str]) -> int:
+def _carry_on(ledger: Ledger, launcher: Local | Batched | Plugin, again: Sequence[str]) -> int:
     settle(ledger)
     ledger.again(*again)
     counts = ledger.counts()
@@ -198,7 +199,7 @@ def _carry_on(ledger: Ledger, launcher: Local | Plugin, again: Sequence[str]) ->
     return end(ledger, time.perf_counter() - start)
 
 
-def _launch(ledger: Ledger, launcher: Local | Plugin) -> None:
+def _launch(ledger: Ledger, launcher: Local | Batched | Plugin) -> None:
     """Have the planned jobs done; again, where a process died under a job or a launcher broke."""
     losses: Counter[int] = Counter()
     idle, broken = 0, "it ended without them"

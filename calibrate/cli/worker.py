@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from calibrate.errors import CalibrateError, StorageError
@@ -46,18 +47,18 @@ def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
     """Do a claimed job, and write down how it ended; a failure is told and goes no further."""
     folder = ledger.folder / str(job.folder)
     try:
-        _run(ledger, job, _created(folder), threads)
+        _run(ledger, job, created(folder), threads)
         ledger.finish(job)
     except (CalibrateError, OSError) as error:
-        _fail(ledger, job, str(error))
+        fail(ledger, job, str(error))
     except BaseException:
         ledger.put_back(job)
         raise
     else:
-        _tell(ledger, job, "done")
+        tell(ledger, job, "done")
 
 
-def _created(folder: Path) -> Path:
+def created(folder: Path) -> Path:
     """The run folder of one attempt, which nobody else has."""
     try:
         folder.mkdir(parents=True)
@@ -80,14 +81,15 @@ def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
     module.perform(ledger, job, recipe, folder, shown)
 
 
-def _fail(ledger: Ledger, job: Job, error: str) -> None:
+def fail(ledger: Ledger, job: Job, error: str) -> None:
+    """Write down and tell that a job failed."""
     ledger.fail(job, error)
     if ledger.about()["fail_fast"]:
         ledger.stop(f"a job failed, and sweep.fail_fast=true: {job.title}")
-    _tell(ledger, job, "failed", error)
+    tell(ledger, job, "failed", error)
 
 
-def _tell(ledger: Ledger, job: Job, how: str, error: str = "") -> None:
+def tell(ledger: Ledger, job: Job, how: str, error: str = "") -> None:
     """One line for the user; whole, since many processes write to one terminal."""
     counts, seconds = ledger.counts(), time.time() - (job.started or 0.0)
     ended, total = counts[DONE] + counts[FAILED], sum(counts.values())
@@ -103,17 +105,22 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(folder: str, threads: str) -> int:
-    """The program of a worker process; its exit status."""
+def program(work: Callable[[], None]) -> int:
+    """The work of a process, which ends with its parent; its exit status."""
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     try:
-        work(Path(folder), int(threads))
+        work()
     except StorageError as error:
         print(f"calibrate: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 1
     return 0
+
+
+def main(folder: str, threads: str) -> int:
+    """The program of a worker process; its exit status."""
+    return program(lambda: work(Path(folder), int(threads)))
 
 
 if __name__ == "__main__":

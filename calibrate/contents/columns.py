@@ -1,28 +1,21 @@
-"""Any table: its numbers column by column; of HiggsML also the event numbers."""
+"""Any table: its numbers column by column."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from calibrate.contents.finding import Contents, Tally
 from calibrate.errors import DataError
-from calibrate.sample import IntArray
 from calibrate.tables import Chunk, Jagged, Table
 from calibrate.tables.columns import Values
 
 ROWS = 100_000
 WEIGHTS = ("weight", "weights", "w", "Weight", "event_weight", "genWeight")
-EVENT = "EventId"
-HIGGSML = (EVENT, "DER_mass_MMC", "PRI_tau_pt")
-UNDEFINED = -999.0
 
 
 def tabular(table: Table) -> Contents:
     """Entries, columns, weights; values that are not finite, damaged parts, lines left out."""
-    higgsml = set(HIGGSML) <= set(table.names)
-    found = Contents("HiggsML (ATLAS 2014), text" if higgsml else f"table ({table.kind})")
+    found = Contents(f"table ({table.kind})")
     numeric = _numeric(table, table.names)
     tallies = scanned(table, numeric, found)
     found.columns(table.names)
@@ -34,8 +27,6 @@ def tabular(table: Table) -> Contents:
             found.weights(name, tallies[name])
     if table.skipped:
         found.problems.append(f"{table.skipped} lines have missing or surplus fields")
-    if higgsml:
-        _higgsml(table, found)
     return found
 
 
@@ -76,24 +67,3 @@ def _numeric(table: Table, names: Sequence[str]) -> list[str]:
     except DataError:
         half = len(names) // 2
         return [n for part in (names[:half], names[half:]) if half for n in _numeric(table, part)]
-
-
-def _higgsml(table: Table, found: Contents) -> None:
-    """Undefined values, and event numbers that stand twice: a damaged copy repeats rows, which
-    would be in training and test."""
-    parts: list[IntArray] = []
-    undefined = 0
-    columns = [name for name in table.names if name.startswith(("DER_", "PRI_", EVENT))]
-    for chunk in readable(table, columns, Contents("")):
-        for name, values in chunk.columns.items():
-            undefined += int(np.count_nonzero(flat(values) == UNDEFINED)) if name != EVENT else 0
-        parts.append(np.asarray(flat(chunk.columns[EVENT]), dtype=np.int64))
-    events = np.concatenate([np.empty(0, np.int64), *parts])
-    repeated = events.size - np.unique(events).size
-    found.facts["undefined (-999)"] = f"{undefined} values"
-    found.facts["events"] = f"{events.size - repeated} different {EVENT}"
-    if repeated:
-        found.problems.append(
-            f"{repeated} of {events.size} rows repeat an {EVENT}: a damaged copy, whose events "
-            "would be in training and test; fetch it again"
-        )

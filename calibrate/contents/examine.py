@@ -8,8 +8,10 @@ from calibrate.catalogue.download import checksum
 from calibrate.catalogue.entries import set_of_file
 from calibrate.contents.columns import tabular
 from calibrate.contents.finding import Contents
+from calibrate.contents.higgs import higgs, set_of
 from calibrate.contents.simulated import delphes, mod, nanoaod
 from calibrate.data.delphes_files import TREE as DELPHES
+from calibrate.data.higgsml_files import LABELS
 from calibrate.data.mod_files import is_mod
 from calibrate.data.nanoaod_files import TREE as NANOAOD
 from calibrate.errors import DataError
@@ -41,7 +43,12 @@ def _examined(path: Path) -> Contents:
             continue
         if isinstance(table, RootTable):
             return examination(table)
-    return tabular(open_table(path))
+    table = open_table(path)
+    higgs_set = set_of(table.names)
+    if higgs_set is None:
+        return tabular(table)
+    name, layout = higgs_set
+    return higgs(open_table(path, words={layout.label: LABELS}), name, layout)
 
 
 def _compare(path: Path, found: Contents) -> None:

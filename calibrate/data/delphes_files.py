@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 
 from calibrate.data.dijet_columns import read_events
-from calibrate.data.dijet_events import check_values
 from calibrate.data.matching import leading_pair, match_distinct, padded
+from calibrate.data.values import check_values
 from calibrate.errors import ConfigurationError, DataError, nearest
 from calibrate.kinematics import Jets, rapidity
 from calibrate.sample import BoolArray, FloatArray, IntArray

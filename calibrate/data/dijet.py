@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from calibrate.checks import choice
 from calibrate.context import Context
+from calibrate.data.bundled_files import bundled, chosen_file
 from calibrate.data.dijet_columns import read_events
 from calibrate.data.dijet_events import DijetEvents, DijetRegression
 from calibrate.data.dijet_pairs import DijetTransport
@@ -60,7 +60,7 @@ class Dijet:
 
         Raises ConfigurationError if both are the same sample.
         """
-        simulation, data = bundled(self.simulation), self.source()
+        simulation, data = bundled(_file(self.simulation)), self.source()
         if simulation == data:
             raise ConfigurationError(
                 f"data.simulation={self.simulation} and data.detector={self.detector} are the same "
@@ -89,22 +89,15 @@ class Dijet:
 
     def inputs(self) -> list[Path]:
         """The files that the numbers come from."""
-        return [self.source(), bundled(self.simulation)]
+        return [self.source(), bundled(_file(self.simulation))]
 
     def source(self) -> Path:
         """The file the events come from; DataError if it does not exist."""
-        if self.path is None:
-            return bundled(self.detector)
-        path = Path(self.path)
-        if not path.is_file():
-            what = "a folder" if path.is_dir() else "no such file"
-            raise DataError(f"data.path={self.path}: {what}; an HDF5 file with dijets is needed")
-        return path
+        return chosen_file(self.path, _file(self.detector), "dijets")
 
 
-def bundled(detector: str) -> Path:
-    """The bundled file of a detector."""
-    return Path(str(resources.files("calibrate.data") / "bundled" / f"dijet_{detector}.h5"))
+def _file(detector: str) -> str:
+    return f"dijet_{detector}.h5"
 
 
 def _events(path: Path) -> DijetEvents:

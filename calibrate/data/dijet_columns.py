@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from calibrate.data.dijet_events import DijetEvents, check_values
-from calibrate.errors import DataError, nearest
+from calibrate.data.dijet_events import DijetEvents
+from calibrate.data.hdf5_columns import read_hdf5_columns
 from calibrate.kinematics import Jets
 from calibrate.sample import FloatArray
 
@@ -37,27 +36,12 @@ def read_events(path: Path, limit: int | None = None) -> DijetEvents:
 def read_columns(path: Path) -> dict[str, FloatArray]:
     """The weight and the four-vector columns of a dijet file, float64 (n,).
 
-    Raises DataError if the file is not HDF5, is damaged, or lacks a column.
+    Raises DataError as `read_hdf5_columns`.
     """
     names = ["weight"]
     names += [f"{level}{i}_{part}" for level in ("gen", "reco") for i in (1, 2) for part in PARTS]
-    try:
-        with h5py.File(path) as file:
-            missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
-            if missing:
-                hint = nearest(missing[0], file)
-                raise DataError(f"{path.name} has no column '{missing[0]}': {hint}")
-            columns = {name: np.asarray(file[name][()], dtype=np.float64) for name in names}
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise DataError(f"{path} cannot be read as HDF5 dijets: {error}") from error
-    lengths = {name: column.shape for name, column in columns.items()}
-    if len(set(lengths.values())) != 1 or columns["weight"].ndim != 1:
-        raise DataError(f"{path.name} must hold columns of one length, got {lengths}")
-    if not columns["weight"].size:
-        raise DataError(f"{path.name} holds no events")
-    for name, values in columns.items():
-        check_values(path.name, name, values, momentum=name.endswith("_pt"))
-    return columns
+    momenta = [name for name in names if name.endswith("_pt")]
+    return read_hdf5_columns(path, names, "dijets", momenta)
 
 
 def _jets(columns: Columns, level: str) -> Jets:

@@ -177,22 +177,6 @@ def bulk(masses: Sample) -> str:
     return f"most true m_jj lie in {low:.0f}-{high:.0f} GeV"
 
 
-def check_values(where: str, name: str, values: FloatArray, momentum: bool = False) -> None:
-    """Raise DataError where values are not finite, or a `momentum` is zero or below."""
-    broken = int(np.count_nonzero(~np.isfinite(values)))
-    if broken:
-        raise DataError(
-            f"{where}: column '{name}' holds {broken} values of {values.size} that are "
-            "not finite: remove these events"
-        )
-    low = int(np.count_nonzero(values <= 0)) if momentum else 0
-    if low:
-        raise DataError(
-            f"{where}: column '{name}' is a transverse momentum, but {low} values of "
-            f"{values.size} are zero or below: remove these events"
-        )
-
-
 def response_notes(sample: Sample) -> tuple[str, ...]:
     """How the uncalibrated response u = x/z is distributed, and what its tails do to its mean.
 

@@ -19,9 +19,7 @@ from calibrate.data.higgsml_shifts import (
 )
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.sample import BoolArray, Column, FloatArray, IntArray, Sample
-
-SIGNAL = Column("signal")
-"""The truth column of labelled events: 1 for signal, 0 for background."""
+from calibrate.task import SIGNAL
 
 
 class Yields(NamedTuple):

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.data.dijet_events import DijetEvents, check_values
+from calibrate.data.dijet_events import DijetEvents
 from calibrate.data.mod_files import ModFile
+from calibrate.data.values import check_values
 from calibrate.errors import DataError
 from calibrate.kinematics import Jets
 from calibrate.sample import BoolArray, FloatArray, IntArray

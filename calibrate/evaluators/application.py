@@ -10,15 +10,15 @@ from calibrate.errors import DataError
 from calibrate.estimate import Calibration
 from calibrate.evaluators.spectra_family import applied
 from calibrate.records import MINIMUM_EFFECTIVE, PriorApplication, Quantity, Table
-from calibrate.sample import FloatArray, Sample
-from calibrate.statistics import Poisson, bootstrap_ratios
+from calibrate.sample import Sample
+from calibrate.statistics import mean_error, weighted_mean
 from calibrate.task import NOMINAL
 
 
 def spectra_of(sample: Sample) -> tuple[dict[str, Sample], list[str]]:
     """The sample under all spectra that leave it enough effective events, and what to say of the
     others."""
-    kept, left_out = {}, []
+    kept, sizes = {}, {}
     for name, reshape in applied(sample).items():
         try:
             reweighted = reshape(sample)
@@ -28,16 +28,19 @@ def spectra_of(sample: Sample) -> tuple[dict[str, Sample], list[str]]:
         if size >= MINIMUM_EFFECTIVE:
             kept[name] = reweighted
         else:
-            left_out.append(too_few("the test sample", name, size))
-    return kept, left_out
+            sizes[name] = size
+    return kept, too_few("the test sample", sizes)
 
 
-def too_few(what: str, spectrum: str, size: float) -> str:
-    """Why a spectrum is left out."""
-    return (
-        f"{what} on the spectrum '{spectrum}' has {size:.0f} effective events of the "
-        f"{MINIMUM_EFFECTIVE} that are needed: left out of the test on other spectra"
-    )
+def too_few(what: str, sizes: Mapping[str, float]) -> list[str]:
+    """Why spectra are left out, given their effective events; nothing if none is."""
+    if not sizes:
+        return []
+    told = ", ".join(f"'{spectrum}' ({size:.0f})" for spectrum, size in sizes.items())
+    return [
+        f"{what} has fewer than the {MINIMUM_EFFECTIVE} effective events that are needed on the "
+        f"spectrum {told}: left out of the test on other spectra"
+    ]
 
 
 def bias_under(
@@ -46,15 +49,14 @@ def bias_under(
     method: str,
     fit: Calibration,
     tolerance: float,
-    poisson: Poisson,
 ) -> PriorApplication:
-    """Mean of u under each spectrum of the nominal sample, with bootstrap errors."""
+    """Mean of u under each spectrum of the nominal sample, with errors in closed form."""
     column = nominal.z_columns[0]
     estimate, z = fit.estimate(fit.domain.features(nominal)).z[:, 0], nominal.z[:, 0]
     u = estimate / z if column.positive else estimate - z
-    ratios = [_ratio(sample.w, nominal.w) for sample in spectra.values()]
-    columns = np.column_stack([part for ratio in ratios for part in (ratio * u, ratio)])
-    value, replicas = bootstrap_ratios(columns, nominal.w, poisson)
+    mean = np.array([float(weighted_mean(u, sample.w)) for sample in spectra.values()])
+    errors = [mean_error(u, value, sample.w, nominal.groups)
+              for value, sample in zip(mean, spectra.values(), strict=True)]  # fmt: skip
     return PriorApplication(
         method=method,
         test=NOMINAL,
@@ -64,8 +66,8 @@ def bias_under(
         tolerance=tolerance,
         spectra=tuple(spectra),
         n_effective=np.array([sample.effective_size for sample in spectra.values()]),
-        mean=value[0::2] / value[1::2],
-        mean_error=np.std(replicas[:, 0::2] / replicas[:, 1::2], axis=0),
+        mean=mean,
+        mean_error=np.array(errors),
     )
 
 
@@ -85,7 +87,3 @@ def table(found: PriorApplication) -> Table:
         )
     )
     return Table(("spectrum", "n_effective", "mean", "mean_error"), ("", "", unit, unit), rows)
-
-
-def _ratio(new: FloatArray, old: FloatArray) -> FloatArray:
-    return np.divide(new, old, out=np.zeros_like(new), where=old != 0)

@@ -33,7 +33,7 @@ def pairs_of(pair: Pair) -> tuple[dict[str, Pair], list[str]]:
     of the others; as it is where the truth of data is unknown."""
     if pair.truth is None:
         return {NOMINAL: pair}, []
-    kept, left_out = {}, []
+    kept, sizes = {}, {}
     for name, reshape in applied(pair.simulation).items():
         try:
             reweighted = reshaped(pair, reshape)
@@ -43,8 +43,8 @@ def pairs_of(pair: Pair) -> tuple[dict[str, Pair], list[str]]:
         if size >= MINIMUM_EFFECTIVE:
             kept[name] = reweighted
         else:
-            left_out.append(too_few("simulation or data of the test", name, size))
-    return kept, left_out
+            sizes[name] = size
+    return kept, too_few("simulation or data of the test", sizes)
 
 
 def carried_under(

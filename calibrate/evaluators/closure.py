@@ -1,7 +1,7 @@
 """Closure: bias and resolution in bins of the truth, and whether the quoted Σ(x) is honest.
 
 b(z) = E[ẑ - z given z] (arXiv:2205.05084, Eq. 7) and Σ(z) = std[ẑ - z given z] (Eq. 20) on
-independent test samples, unbinned inside each bin, with bootstrap errors. For truths that are
+independent test samples, unbinned inside each bin, with errors by group. For truths that are
 positive by nature the experiments' convention is followed: the response ẑ/z.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibrate.checks import finite_number, positive_integer, positive_number
+from calibrate.checks import count, finite_number, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration
@@ -32,10 +32,12 @@ from calibrate.evaluators.view import Answer, Binning, Scalars, View
 from calibrate.protocols import Refit
 from calibrate.records import MINIMUM_EFFECTIVE, Findings, Record, Table
 from calibrate.sample import Column, FloatArray, Sample
-from calibrate.statistics import Poisson, equal_statistics_edges, weighted_std
+from calibrate.statistics import Fluctuations, Poisson, equal_statistics_edges, weighted_std
 from calibrate.task import NOMINAL, RegressionTask
 
 RELATIVE_TOLERANCE = 0.01
+REPLICAS = 100
+"""Of the bootstrap of merged parts, where none are asked for."""
 TOLERANCE_IN_SIGMA = 0.1
 
 
@@ -44,9 +46,9 @@ class Closure:
     """Bias, response, resolution, pulls and coverage on every test sample.
 
     `bins` with equal effective statistics each (at least 200 effective events), or the given
-    `edges` [unit of z]. `replicas` of the bootstrap. A bin fails if its bias exceeds `tolerance`
-    by more than two errors: 0.01 of z where z is positive by nature, else 0.1 of the width of
-    the training spectrum.
+    `edges` [unit of z]. Errors are in closed form; those of location and spread from `replicas` of
+    a bootstrap, if there are any. A bin fails if its bias exceeds `tolerance` by more than two
+    errors: 0.01 of z where z is positive by nature, else 0.1 of the width of the training spectrum.
 
     `by` maps any column of the test samples (or its absolute value, `abs(eta)`) to edges or to a
     number of slices: the same in bins of z × slices. `nsc` fits the resolution as a function of
@@ -57,16 +59,18 @@ class Closure:
 
     bins: int = 12
     edges: Sequence[float] | None = None
-    replicas: int = 100
+    replicas: int = 0
     tolerance: float | None = None
     by: Mapping[str, int | Sequence[float]] | None = None
     nsc: bool | None = None
 
     def __post_init__(self) -> None:
         positive_integer("evaluator.closure.bins", self.bins)
-        positive_integer("evaluator.closure.replicas", self.replicas)
-        if self.replicas < 2:
-            raise ConfigurationError("evaluator.closure.replicas must be at least 2, got 1")
+        count("evaluator.closure.replicas", self.replicas)
+        if self.replicas == 1:
+            raise ConfigurationError(
+                "evaluator.closure.replicas must be at least 2 (0: errors in closed form), got 1"
+            )
         if self.tolerance is not None:
             positive_number("evaluator.closure.tolerance", self.tolerance)
         if self.edges is not None:
@@ -115,7 +119,7 @@ class Closure:
         ]
         answers: dict[str, list[Answer]] = {method: [] for method in fits}
         track = context.progress.track("closure", len(views))
-        with track as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+        with track as advance, ThreadPoolExecutor(_threads()) as pool:
             for view, answer in zip(views, pool.map(View.answer, views), strict=True):
                 answers[view.method].append(answer)
                 advance(1)
@@ -128,8 +132,8 @@ class Closure:
 
     def merged(self, parts: Sequence[StoredPart], context: Context, folder: Path) -> Findings:
         """The same of `nominal` in parts, which together may be larger than the memory; `folder`
-        is for scratch files. Errors are bootstrap, each part with a stream of its own."""
-        pile = Pile(parts, NOMINAL, self.replicas, context, folder)
+        is for scratch files. Errors of medians, intervals and modes are bootstrap."""
+        pile = Pile(parts, NOMINAL, self.replicas or REPLICAS, context, folder)
         answers: dict[str, list[Answer]] = {method: [] for method in pile.methods}
         with context.progress.track("closure", len(pile.methods) * len(pile.z_columns)) as advance:
             for component, column in enumerate(pile.z_columns):
@@ -148,25 +152,25 @@ class Closure:
         sample: Sample,
         context: Context,
     ) -> list[View]:
-        poisson = Poisson(sample.groups, self.replicas, context.sequence("bootstrap", test))
-        poisson.draws()
+        fluctuations = self._fluctuations(sample, context.sequence("bootstrap", test))
         found = list(residuals(fits, test, sample))
         slices = tuple(Sliced.of(slicing, sample) for slicing in self.slicings())
         binning = {}
         for _, residual in found:
             if residual.label not in binning:
                 alike = [r for _, r in found if r.label == residual.label]
-                edges = self._edges(residual.z, sample)
+                edges = self._edges(residual, sample)
                 tolerance = self._tolerance(residual.column, partial(_width, task, residual))
                 shapes = response_edges(alike, sample.w), tail_edges(alike, sample.w)
                 binning[residual.label] = Binning(edges, *shapes, tolerance)
         return [
             View(
                 method,
+                fits[method],
                 residual,
                 sample,
                 binning[residual.label],
-                poisson,
+                fluctuations,
                 task.closed_forms.get(fits[method].closed_form),
                 slices,
                 self._nsc(residual.column),
@@ -174,15 +178,26 @@ class Closure:
             for method, residual in found
         ]
 
+    def _fluctuations(self, sample: Sample, seed: np.random.SeedSequence) -> Fluctuations:
+        """What errors are from; replicas are drawn once, and shared by all methods."""
+        if not self.replicas:
+            return sample.groups
+        poisson = Poisson(sample.groups, self.replicas, seed)
+        poisson.draws()
+        return poisson
+
     def _nsc(self, column: Column) -> bool:
         if self.nsc is None:
             return is_transverse_momentum(column)
         return self.nsc and column.positive
 
-    def _edges(self, z: FloatArray, sample: Sample) -> FloatArray:
+    def _edges(self, residual: Residual, sample: Sample) -> FloatArray:
         if self.edges is not None:
             return np.asarray(list(self.edges), dtype=np.float64)
-        return equal_statistics_edges(z, sample.w, sample.group, self.bins, MINIMUM_EFFECTIVE)
+        z, order = residual.z, sample.ascending[:, residual.component]
+        return equal_statistics_edges(
+            z, sample.w, sample.group, self.bins, MINIMUM_EFFECTIVE, order
+        )
 
     def _tolerance(self, column: Column, width: Callable[[], float]) -> float:
         if self.tolerance is not None:
@@ -195,6 +210,13 @@ class Closure:
 def _width(task: RegressionTask, residual: Residual) -> float:
     """The width of the training spectrum of a truth column."""
     return float(weighted_std(task.train.z[:, residual.component], task.train.w))
+
+
+def _threads() -> int:
+    """As many as numerical libraries are told to use, as in the workers of a sweep; else one for
+    each core."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return int(told) if told.isdigit() and int(told) else os.cpu_count() or 1
 
 
 def _findings(answers: Mapping[str, Sequence[Answer]]) -> Findings:

@@ -10,7 +10,7 @@ import numpy as np
 
 from calibrate.evaluators.residuals import Residual
 from calibrate.records import PullHistogram, ResponseHistogram, TailHistogram
-from calibrate.sample import BoolArray, FloatArray, Groups, Sample
+from calibrate.sample import BoolArray, FloatArray, Groups, IntArray, Sample
 from calibrate.statistics import (
     Goodness,
     Summary,
@@ -44,20 +44,27 @@ class Density:
     overflow: float
 
 
-def density(values: FloatArray, sample: Sample, edges: FloatArray) -> Density:
+def density(
+    values: FloatArray, sample: Sample, edges: FloatArray, ascending: IntArray | None = None
+) -> Density:
     """Histogram of values (n,) over a sample, normalised to the whole of it.
 
-    The error is √ΣW², W the weight that one group puts into a bin.
+    The error is √ΣW², W the weight that one group puts into a bin. `ascending` (n,) are the rows in
+    the order of the values, where the caller knows them.
     """
-    return normalised(histogram_sums(values, sample.w, sample.groups, edges), edges)
+    return normalised(histogram_sums(values, sample.w, sample.groups, edges, ascending), edges)
 
 
 def histogram_sums(
-    values: FloatArray, w: FloatArray, groups: Groups, edges: FloatArray
+    values: FloatArray,
+    w: FloatArray,
+    groups: Groups,
+    edges: FloatArray,
+    ascending: IntArray | None = None,
 ) -> FloatArray:
     """ΣW in the bins and then below, above and in all; ΣW² in the bins, (2, n_b + 3). Those of
     several samples add up."""
-    bins, index = edges.size - 1, bin_index(values, edges)
+    bins, index = edges.size - 1, bin_index(values, edges, ascending)
     rest = [float(np.sum(w[m])) for m in (index < 0, index >= bins)]
     counts = np.append(binned_sum(w, index, bins), [*rest, float(np.sum(w))])
     return np.stack([counts, np.pad(grouped_squares(w, index, bins, groups), (0, 3))])
@@ -102,7 +109,7 @@ def tail_histogram(
     method: str, residual: Residual, sample: Sample, edges: FloatArray
 ) -> TailHistogram:
     """The distribution of u out to its tails, and how much lies in them."""
-    found, w = density(residual.u, sample, edges), sample.w
+    found, w = density(residual.u, sample, edges, residual.ascending), sample.w
     shares, errors = [], []
     for side in _tails(residual, w):
         share = float(np.sum(w[side]) / np.sum(w))
@@ -154,7 +161,8 @@ def response_histogram(
     method: str, residual: Residual, sample: Sample, edges: FloatArray, whole: Summary
 ) -> ResponseHistogram:
     """The distribution of u over a test sample, and its core, as `whole` has it fitted."""
-    w, u, found = sample.w, residual.u, density(residual.u, sample, edges)
+    w, u = sample.w, residual.u
+    found = density(u, sample, edges, residual.ascending)
     low, high = weighted_quantile(u, np.maximum(w, 0.0), [0.1587, 0.8413], residual.ascending)
     mean = float(weighted_mean(u, w))
     core = core_goodness(u, w, np.zeros(u.size, int), whole.mode, whole.fit, sample.groups)

@@ -111,7 +111,7 @@ class MergedView:
             fit_chi2=core.chi2,
             fit_ndf=core.ndf,
             fit_probability=core.probability,
-            calibration_error=unknown if r.statistical is None else quoted[-1],
+            calibration_error=unknown,
             sigma=sigma,
             sigma_error=sigma_error,
             exact_bias=unknown,

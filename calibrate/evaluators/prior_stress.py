@@ -33,7 +33,6 @@ from calibrate.evaluators.sensitivity import (
 from calibrate.evaluators.spectra_family import MOST_REFITS
 from calibrate.evaluators.subjects import Regressed, Subject, Transported
 from calibrate.records import Findings
-from calibrate.statistics import Poisson
 from calibrate.task import NOMINAL, RegressionTask, TransportTask
 
 FEWEST_ROWS = 1000
@@ -102,9 +101,8 @@ class PriorStress:
             return Findings()
         nominal = task.tests[NOMINAL]
         spectra, left_out = application.spectra_of(nominal)
-        poisson = Poisson(nominal.groups, self.replicas, context.sequence("bootstrap"))
         records = [
-            application.bias_under(spectra, nominal, method, fit, self.threshold, poisson)
+            application.bias_under(spectra, nominal, method, fit, self.threshold)
             for method, fit in fits.items()
             if spectra
         ]

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
-from calibrate.estimate import Calibration, Estimate
+from calibrate.estimate import Calibration, Estimate, Replicated
+from calibrate.mixture import GaussianMixture
 from calibrate.sample import BoolArray, Column, FloatArray, Groups, IntArray, Sample
 from calibrate.statistics import binned_sum, grouped_squares
+
+SHARED_EVENTS = 2000
+"""Events of a bin that tell how its mean changes with the fit: a smooth function of x."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Residual:
     sigma: FloatArray | None
     inside: BoolArray
     statistical: FloatArray | None = None
+    stochastic: FloatArray | None = None
+    mixture: GaussianMixture | None = None
 
     @cached_property
     def u(self) -> FloatArray:
@@ -67,16 +74,51 @@ def residual_of(
     label: str, column: Column, component: int, sample: Sample, estimate: Estimate
 ) -> Residual:
     """One truth column of a sample beside its estimate."""
-    sigma = None if estimate.sigma is None else np.asarray(estimate.sigma[:, component])
-    z, guess = sample.z[:, component], estimate.z[:, component]
-    shared = None if estimate.statistical is None else estimate.statistical[:, component]
-    return Residual(label, column, component, z, guess, sigma, estimate.inside, shared)
+    parts = (estimate.sigma, estimate.statistical, estimate.stochastic)
+    sigma, statistical, stochastic = (
+        None if part is None else np.asarray(part[:, component]) for part in parts
+    )
+    return Residual(
+        label,
+        column,
+        component,
+        sample.z[:, component],
+        estimate.z[:, component],
+        sigma,
+        estimate.inside,
+        statistical,
+        stochastic,
+        estimate.mixture,
+    )
 
 
 def binned_mean(values: FloatArray, w: FloatArray, index: IntArray, bins: int) -> FloatArray:
     """Weighted mean of values (n,) in the bins that `index` (n,) names, (n_b,); NaN if empty."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(binned_sum(w * values, index, bins) / binned_sum(w, index, bins))
+
+
+def shared_error(
+    fit: Replicated, x: FloatArray, component: int, unit: FloatArray, w: FloatArray,
+    index: IntArray, bins: int,
+) -> FloatArray:  # fmt: skip
+    """The standard deviation over the replicas of a fit of the mean of ẑ/unit in each bin (n_b,):
+    the error that all events of a bin share. At most `SHARED_EVENTS` of a bin are looked at."""
+    rows = _thinned(index, bins)
+    x, unit, w, index = x[rows], unit[rows], w[rows], index[rows]
+    means = [binned_mean(z[:, component] / unit, w, index, bins) for z in fit.estimates(x)]
+    return np.asarray(np.std(np.stack(means), axis=0, ddof=1))
+
+
+def _thinned(index: IntArray, bins: int) -> IntArray:
+    """At most `SHARED_EVENTS` rows of each bin, evenly spread over its rows."""
+    order = np.argsort(index, kind="stable")
+    ends = np.searchsorted(index[order], np.arange(bins + 1))
+    places = [
+        np.linspace(low, high - 1, min(high - low, SHARED_EVENTS)).astype(np.int64)
+        for low, high in pairwise(ends)
+    ]
+    return np.asarray(order[np.concatenate(places)])
 
 
 def effective_events(w: FloatArray, index: IntArray, bins: int, groups: Groups) -> FloatArray:

@@ -98,7 +98,7 @@ class Sensitivity:
 def spectra_of(subject: Subject, refits: int) -> tuple[dict[str, Any], list[str]]:
     """The subject's task on that many other spectra by name, and what to say of those left out:
     with too few effective training events, or outside the bulk of the test."""
-    kept, left_out = {}, []
+    kept, sizes, elsewhere = {}, {}, []
     low, high = bulk(subject.test)
     for name, reshape in islice(trained(subject.train), refits):
         task = subject.under(reshape)
@@ -106,15 +106,15 @@ def spectra_of(subject: Subject, refits: int) -> tuple[dict[str, Any], list[str]
         size = min(sample.effective_size for sample in samples)
         first, last = bulk(samples[0])
         if size < MINIMUM_EFFECTIVE:
-            left_out.append(too_few("the training sample", name, size))
+            sizes[name] = size
         elif min(high, last) - max(low, first) < SHARED * (high - low):
-            left_out.append(
+            elsewhere.append(
                 f"the training spectrum '{name}' lies in {first:.4g} to {last:.4g} and the test "
                 f"sample in {low:.4g} to {high:.4g} (5 to 95 % of each): left out of the refits"
             )
         else:
             kept[name] = task
-    return kept, left_out
+    return kept, [*too_few("the training sample", sizes), *elsewhere]
 
 
 def measure(

@@ -14,7 +14,7 @@ from calibrate.errors import ConfigurationError
 from calibrate.evaluators.residuals import Residual, binned_mean, effective_events
 from calibrate.records import FAILS, MINIMUM_EFFECTIVE, TOO_FEW, SlicedClosure, Table
 from calibrate.sample import FloatArray, IntArray, Sample
-from calibrate.statistics import Poisson, bin_index, equal_statistics_edges, summarise
+from calibrate.statistics import Fluctuations, bin_index, equal_statistics_edges, summarise
 
 ABSOLUTE = re.compile(r"abs\((?P<name>.+)\)|\|(?P<between>.+)\|")
 
@@ -103,7 +103,7 @@ def sliced_closure(
     sliced: Sliced,
     z_edges: FloatArray,
     tolerance: float,
-    poisson: Poisson,
+    fluctuations: Fluctuations,
 ) -> SlicedClosure:
     """Statistics of u in slices × bins of z, by one index of both."""
     bins, slices = z_edges.size - 1, sliced.edges.size - 1
@@ -111,7 +111,7 @@ def sliced_closure(
     inside = (z_index >= 0) & (z_index < bins) & (sliced.index >= 0) & (sliced.index < slices)
     cell, cells = np.where(inside, sliced.index * bins + z_index, -1), slices * bins
     w = sample.w
-    found = summarise(residual.u, w, cell, cells, poisson, ascending=residual.ascending)
+    found = summarise(residual.u, w, cell, cells, fluctuations, ascending=residual.ascending)
     names = ("mean", "mean_error", "std", "std_error", "iqr", "iqr_error")
     arrays = {name: getattr(found, name).reshape(slices, bins) for name in names}
     return SlicedClosure(

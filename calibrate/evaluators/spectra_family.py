@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from calibrate.prior import FlatPrior, GaussianPrior, reweight
+from calibrate.prior import FlatPrior, GaussianPrior, SampleDensity, reweight
 from calibrate.sample import FloatArray, Sample
 from calibrate.statistics import weighted_quantile, weighted_std
 
@@ -27,13 +27,29 @@ Reshape = Callable[[Sample], Sample]
 
 def quantiles(sample: Sample, levels: tuple[float, ...]) -> FloatArray:
     """Quantiles of the only truth column, negative weights left out."""
-    return weighted_quantile(sample.z[:, 0], np.maximum(sample.w, 0.0), levels)
+    w = np.maximum(sample.w, 0.0)
+    return weighted_quantile(sample.z[:, 0], w, levels, sample.ascending[:, 0])
 
 
-def flat(reference: Sample) -> Reshape:
+class OwnSpectrum:
+    """The density (n,) of a sample's own spectrum at its events; the last sample's is kept."""
+
+    def __init__(self) -> None:
+        self._sample: Sample | None = None
+        self._density: FloatArray = np.empty(0)
+
+    def __call__(self, sample: Sample) -> FloatArray:
+        """Of the events of this sample."""
+        if sample is not self._sample:
+            self._density = SampleDensity.of(sample).density(sample.z[:, 0])
+            self._sample = sample
+        return self._density
+
+
+def flat(reference: Sample, own: OwnSpectrum) -> Reshape:
     """p(z) constant over the inner 98 % of the reference, zero beyond."""
     low, high = quantiles(reference, FLAT_RANGE)
-    return lambda sample: reweight(sample, FlatPrior(float(low), float(high)))
+    return lambda sample: reweight(sample, FlatPrior(float(low), float(high)), own(sample))
 
 
 def tilted(reference: Sample, slope: float) -> Reshape:
@@ -55,23 +71,24 @@ def tilted(reference: Sample, slope: float) -> Reshape:
     return reshape
 
 
-def gaussian(reference: Sample, level: float, widths: float) -> Reshape:
+def gaussian(reference: Sample, level: float, widths: float, own: OwnSpectrum) -> Reshape:
     """N(quantile of the reference at `level`, (widths·its standard deviation)²)."""
     centre = float(quantiles(reference, (level,))[0])
     width = widths * float(weighted_std(reference.z[:, 0], reference.w))
-    return lambda sample: reweight(sample, GaussianPrior(centre, width))
+    return lambda sample: reweight(sample, GaussianPrior(centre, width), own(sample))
 
 
 def applied(reference: Sample) -> Mapping[str, Reshape]:
     """The spectra that a calibration is tested on: `steeper` and `softer` fall faster and more
     gently than the nominal one, by a factor e per standard deviation of log z (z)."""
+    own = OwnSpectrum()
     return {
         "nominal": lambda sample: sample,
-        "flat": flat(reference),
+        "flat": flat(reference, own),
         "steeper": tilted(reference, -1.0),
         "softer": tilted(reference, 1.0),
         **{
-            f"resonance at {name} z": gaussian(reference, level, NARROW)
+            f"resonance at {name} z": gaussian(reference, level, NARROW, own)
             for name, level in RESONANCES.items()
         },
     }
@@ -79,8 +96,9 @@ def applied(reference: Sample) -> Mapping[str, Reshape]:
 
 def trained(reference: Sample) -> Iterator[tuple[str, Reshape]]:
     """The spectra that a calibration is derived on again, in the order in which they are used."""
-    yield "flat", flat(reference)
+    own = OwnSpectrum()
+    yield "flat", flat(reference, own)
     yield "steeper", tilted(reference, -1.0)
     yield "softer", tilted(reference, 1.0)
-    yield "low", gaussian(reference, 0.3, BROAD)
-    yield "high", gaussian(reference, 0.7, BROAD)
+    yield "low", gaussian(reference, 0.3, BROAD, own)
+    yield "high", gaussian(reference, 0.7, BROAD, own)

@@ -1,4 +1,4 @@
-"""Closure as tables: the bins of a test sample, and all bins that fail."""
+"""Records as tables: the bins of closure, all bins that fail, and what is quoted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from calibrate.records import FAILS, Cell, ClosureCurve, SlicedClosure, Table
+from calibrate.records import (
+    FAILS,
+    Cell,
+    ClosureCurve,
+    CoverageCurve,
+    ErrorBudget,
+    SlicedClosure,
+    Table,
+)
 
 
 def closure_table(curve: ClosureCurve) -> Table:
@@ -69,6 +77,29 @@ def _failing_cells(curve: SlicedClosure) -> Iterator[tuple[Cell, ...]]:
 def _judged(curve: ClosureCurve | SlicedClosure, at: int | tuple[int, int]) -> tuple[Cell, ...]:
     bias, error = float(curve.mean[at]) - curve.reference, float(curve.mean_error[at])
     return float(curve.n_effective[at]), bias, error, curve.tolerance, FAILS
+
+
+def budget_table(budget: ErrorBudget) -> Table:
+    """An error budget as a table, one row per bin; parts that are not known are left out."""
+    fields = {"stochastic": "sigma_stoch", "predictive": "sigma_pred", "total": "sigma_tot",
+              "rmse": "rmse"}  # fmt: skip
+    known = [name for name in fields if np.isfinite(getattr(budget, name)).any()]
+    columns = ["z_low", "z_high", "n_effective"]
+    columns += [text for name in known for text in (fields[name], f"{fields[name]}_error")]
+    arrays = [budget.edges[:-1], budget.edges[1:], budget.n_effective]
+    arrays += [getattr(budget, text) for name in known for text in (name, f"{name}_error")]
+    unit = budget.z_unit
+    rows = tuple(tuple(map(_cell, row)) for row in zip(*arrays, strict=True))
+    return Table(tuple(columns), (unit, unit, "", *[unit] * 2 * len(known)), rows)
+
+
+def coverage_table(curve: CoverageCurve) -> Table:
+    """Coverage at the levels 0.1, 0.2 … as a table, with the error of an exact one."""
+    shown = [int(np.argmin(np.abs(curve.level - level))) for level in np.arange(0.1, 0.95, 0.1)]
+    arrays = (curve.level, curve.coverage, curve.coverage_error, curve.band)
+    columns = ("level", "coverage", "coverage_error", "binomial")
+    rows = tuple(tuple(float(array[i]) for array in arrays) for i in shown)
+    return Table(columns, ("",) * len(columns), rows)
 
 
 def _cell(value: float) -> Cell:

@@ -8,8 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from calibrate.estimate import Calibration, Replicated
 from calibrate.evaluators.histograms import pull_histogram, response_histogram, tail_histogram
-from calibrate.evaluators.residuals import Residual, binned_mean, effective_events
+from calibrate.evaluators.residuals import (
+    Residual,
+    binned_mean,
+    effective_events,
+    shared_error,
+)
 from calibrate.evaluators.resolution import resolution_fit, term_scalars
 from calibrate.evaluators.slices import Sliced, failing_cells, sliced_closure
 from calibrate.records import (
@@ -22,12 +28,13 @@ from calibrate.records import (
 )
 from calibrate.sample import FloatArray, IntArray, Sample
 from calibrate.statistics import (
-    Poisson,
+    Fluctuations,
     Summary,
     bin_index,
-    bootstrap_ratios,
     core_goodness,
+    mean_error,
     summarise,
+    weighted_mean,
 )
 from calibrate.task import ClosedForm
 
@@ -64,10 +71,11 @@ class View:
     """One truth column of one test sample under one method, and how to bin it."""
 
     method: str
+    fit: Calibration
     residual: Residual
     sample: Sample
     binning: Binning
-    poisson: Poisson
+    fluctuations: Fluctuations
     closed_form: ClosedForm | None
     slices: tuple[Sliced, ...] = ()
     nsc: bool = False
@@ -75,14 +83,15 @@ class View:
     @cached_property
     def index(self) -> IntArray:
         """The bin of each event."""
-        return bin_index(self.residual.z, self.binning.z_edges)
+        order = self.sample.ascending[:, self.residual.component]
+        return bin_index(self.residual.z, self.binning.z_edges, order)
 
     @cached_property
     def whole(self) -> Summary:
         """Statistics of u over the whole sample."""
         r, w = self.residual, self.sample.w
         zeros = np.zeros(len(w), np.int64)
-        return summarise(r.u, w, zeros, 1, self.poisson, mode=True, ascending=r.ascending)
+        return summarise(r.u, w, zeros, 1, self.fluctuations, mode=True, ascending=r.ascending)
 
     def answer(self) -> Answer:
         """Everything this view contributes; numpy leaves other threads room to work."""
@@ -97,13 +106,13 @@ class View:
         """Statistics in bins of z × slices of other columns."""
         edges, tolerance = self.binning.z_edges, self.binning.tolerance
         about = (self.method, self.residual, self.sample)
-        return [sliced_closure(*about, s, edges, tolerance, self.poisson) for s in self.slices]
+        return [sliced_closure(*about, s, edges, tolerance, self.fluctuations) for s in self.slices]
 
     def curve(self) -> ClosureCurve:
         """Statistics in bins of z."""
         bins = self.binning.z_edges.size - 1
         index, w, r = self.index, self.sample.w, self.residual
-        found = summarise(r.u, w, index, bins, self.poisson, mode=True, ascending=r.ascending)
+        found = summarise(r.u, w, index, bins, self.fluctuations, mode=True, ascending=r.ascending)
         core = core_goodness(r.u, w, index, found.mode, found.fit, self.sample.groups)
         z_mean = binned_mean(r.z, w, index, bins)
         sigma, sigma_error = self._quoted(index, bins)
@@ -175,11 +184,12 @@ class View:
         return root, np.sqrt(variance / n_effective) / (2 * root)
 
     def _shared(self, index: IntArray, bins: int) -> FloatArray:
-        """Mean statistical error of the calibration per bin (over z if relative)."""
-        r = self.residual
-        if r.statistical is None:
+        """Statistical error of the calibration's mean per bin (over z if relative)."""
+        fit, r, w = self.fit, self.residual, self.sample.w
+        if not isinstance(fit, Replicated):
             return np.full(bins, np.nan)
-        return binned_mean(r.statistical / self._unit_of_u(r.z), self.sample.w, index, bins)
+        x, unit = fit.domain.features(self.sample), self._unit_of_u(r.z)
+        return shared_error(fit, x, r.component, unit, w, index, bins)
 
     def _exact_resolution(self, form: ClosedForm, index: IntArray, bins: int) -> FloatArray:
         """Σ(z) of the closed form (over z if relative), with the spread of its bias inside the bin
@@ -208,25 +218,41 @@ class View:
         return z if self.residual.column.positive else np.ones_like(z)
 
     def _differences(self) -> Scalars:
-        """Bias slope, pulls and coverage: functions of means, with errors from replicas."""
+        """Bias slope, pulls and coverage: functions of means, with errors in closed form."""
         r, unit = self.residual, self.residual.column.unit
-        d, z = r.estimate - r.z, r.z - np.mean(r.z)
-        columns = [d, z, d * z, z * z]
+        found = {f"closure/{r.label}/bias_slope": self._slope(r.estimate - r.z, r.z)}
         if r.sigma is not None:
-            pull = d / r.sigma
-            columns += [r.sigma, pull, pull**2]
-            columns += [(np.abs(pull) <= c).astype(np.float64) for c in COVERAGE_LEVELS.values()]
-        value, replicas = bootstrap_ratios(np.column_stack(columns), self.sample.w, self.poisson)
-        found = {f"closure/{r.label}/bias_slope": _slope(value, replicas)}
-        if r.sigma is not None:
-            prefix = f"point_resolution/{r.label}"
-            width = [np.sqrt(m[..., 6] - m[..., 5] ** 2) for m in (value, replicas)]
-            found[f"{prefix}/mean_sigma"] = _with_error(value[4], replicas[:, 4], unit)
-            found[f"{prefix}/pull_mean"] = _with_error(value[5], replicas[:, 5])
-            found[f"{prefix}/pull_width"] = _with_error(width[0], width[1])
-            for k, name in enumerate(COVERAGE_LEVELS):
-                found[f"{prefix}/{name}"] = _with_error(value[7 + k], replicas[:, 7 + k])
+            prefix, pull = f"point_resolution/{r.label}", (r.estimate - r.z) / r.sigma
+            found[f"{prefix}/mean_sigma"] = self._mean(r.sigma, unit)
+            found[f"{prefix}/pull_mean"] = self._mean(pull)
+            found[f"{prefix}/pull_width"] = self._width(pull)
+            for name, reach in COVERAGE_LEVELS.items():
+                found[f"{prefix}/{name}"] = self._mean((np.abs(pull) <= reach).astype(np.float64))
         return found
+
+    def _mean(self, values: FloatArray, unit: str = "") -> Quantity:
+        value = float(weighted_mean(values, self.sample.w))
+        return Quantity(value, self._error(values - value), unit)
+
+    def _width(self, values: FloatArray) -> Quantity:
+        """Standard deviation; d√V = dV/(2√V)."""
+        w = self.sample.w
+        squares = (values - weighted_mean(values, w)) ** 2
+        variance = float(weighted_mean(squares, w))
+        width = np.sqrt(max(variance, 0.0))
+        return Quantity(width, self._error((squares - variance) / (2 * width)) if width else 0.0)
+
+    def _slope(self, y: FloatArray, x: FloatArray) -> Quantity:
+        """cov(y, x)/var(x); of its influence there remains the residual of the straight line."""
+        w = self.sample.w
+        x, y = x - weighted_mean(x, w), y - weighted_mean(y, w)
+        variance = float(weighted_mean(x * x, w))
+        slope = float(weighted_mean(x * y, w)) / variance
+        return Quantity(slope, self._error(x * (y - slope * x) / variance))
+
+    def _error(self, influence: FloatArray) -> float:
+        """Of what changes by the mean of `influence` (n,), itself of mean zero."""
+        return mean_error(influence, 0.0, self.sample.w, self.sample.groups)
 
 
 def told(
@@ -273,18 +299,6 @@ def bias_metrics(r: Residual, curve: ClosureCurve) -> Scalars:
         f"closure/{r.label}/max_abs_bias": Quantity(abs(bias[worst]), float(error[worst]), r.unit),
         f"closure/{r.label}/chi2_per_bin": Quantity(chi2, None),
     }
-
-
-def _slope(value: FloatArray, replicas: FloatArray) -> Quantity:
-    slopes = [
-        (m[..., 2] - m[..., 0] * m[..., 1]) / (m[..., 3] - m[..., 1] ** 2)
-        for m in (value, replicas)
-    ]
-    return _with_error(slopes[0], slopes[1])
-
-
-def _with_error(value: FloatArray, replicas: FloatArray, unit: str = "") -> Quantity:
-    return Quantity(float(value), float(np.std(replicas)), unit)
 
 
 def _finite(value: float) -> float | None:

@@ -8,37 +8,57 @@ from typing import TypeVar
 
 from matplotlib.figure import Figure
 
+from calibrate.figures.budget import budget_figure, quoted_figure
 from calibrate.figures.closure import closure_figure
 from calibrate.figures.curves import calibration_figure, joint_figure
+from calibrate.figures.likelihood import map_figure as likelihood_map_figure
+from calibrate.figures.likelihood import (
+    profile_figure,
+    pseudo_experiment_figure,
+    template_figure,
+)
 from calibrate.figures.prior import application_figure, carried_figure, sensitivity_figure
 from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
 from calibrate.figures.response import response_figure, tails_figure
 from calibrate.figures.samples import samples_figure
+from calibrate.figures.score import decision_figure, separation_figure
 from calibrate.figures.slices import map_figure, slices_figure
 from calibrate.figures.spectra import measured, spectra_figure
 from calibrate.figures.style import UNCALIBRATED, Look, looks
 from calibrate.figures.training import training_figure
 from calibrate.figures.transport import transport_figure, transport_map_figure
+from calibrate.figures.uncertainty import coverage_figure, coverage_profile_figure, pit_figure
 from calibrate.records import (
     CalibrationCurve,
     ClosureCurve,
+    CoverageCurve,
+    CoverageProfile,
+    DecisionMap,
+    ErrorBudget,
     JointHistogram,
+    LikelihoodMap,
+    PITHistogram,
     PriorApplication,
     PriorSensitivity,
+    ProfileCurve,
     PullHistogram,
     Record,
+    Repetitions,
     ResolutionFit,
     ResponseHistogram,
+    SeparationCurve,
     SlicedClosure,
     SpectrumHistogram,
     SpectrumShift,
     TailHistogram,
+    TemplateCurve,
     TrainingCurve,
     TransportApplication,
     TransportCurve,
     TransportHistogram,
 )
+from calibrate.records.uncertainty import QUOTED, TRUTH
 
 R = TypeVar("R")
 Figures = dict[str, Figure]
@@ -59,9 +79,12 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
         **_by_slices(ordered, style),
         **_across_samples(ordered, style),
         **_pulls(ordered, style),
+        **_quoted(ordered, style),
         **_transported(ordered, style),
+        **_scored(ordered, style),
         **_learned(ordered, style),
         **_priors(ordered, style),
+        **_inferred(ordered, style),
         **_samples(ordered),
         **_trainings(ordered),
     }
@@ -126,9 +149,51 @@ def _priors(records: Sequence[Record], style: Style) -> Figures:
     return figures
 
 
+def _inferred(records: Sequence[Record], style: Style) -> Figures:
+    """Profiles, maps and coverage of all methods together; templates of each method by itself."""
+    profiles = _groups(_only(ProfileCurve, records), lambda r: (r.point, ""))
+    maps = _groups(_only(LikelihoodMap, records), lambda r: (r.point, r.nuisance))
+    templates = _groups(_only(TemplateCurve, records), lambda r: (r.method, r.nuisance))
+    repetitions = _only(Repetitions, records)
+    return {
+        **{f"likelihood_{name}": profile_figure(group, style) for name, group in profiles.items()},
+        **{
+            f"likelihood_map_{name}": likelihood_map_figure(group, style)
+            for name, group in maps.items()
+        },
+        **(
+            {"pseudo_experiments": pseudo_experiment_figure(repetitions, style)}
+            if repetitions
+            else {}
+        ),
+        **{f"templates_{name}": template_figure(group[0]) for name, group in templates.items()},
+    }
+
+
 def _pulls(records: Sequence[Record], style: Style) -> Figures:
     groups = _groups(_only(PullHistogram, records), lambda r: (r.test, ""))
     return {f"pull_{name}": pull_figure(group, style) for name, group in groups.items()}
+
+
+def _quoted(records: Sequence[Record], style: Style) -> Figures:
+    """Coverage, PIT and error budgets of the methods that quote Σ(x)."""
+    coverage = _groups(_only(CoverageCurve, records), lambda r: (f"coverage_{r.test}", ""))
+    pits = _groups(_only(PITHistogram, records), lambda r: (f"pit_{r.test}", ""))
+    profiles = _groups(
+        _only(CoverageProfile, records), lambda r: (f"coverage_{r.test}_by_{r.name}", "")
+    )
+    budgets = _only(ErrorBudget, records)
+    by_truth = _groups(
+        [b for b in budgets if b.by == TRUTH], lambda r: (f"uncertainty_{r.test}", r.method)
+    )
+    by_quoted = _groups([b for b in budgets if b.by == QUOTED], lambda r: (f"quoted_{r.test}", ""))
+    return {
+        **{name: coverage_figure(group, style) for name, group in coverage.items()},
+        **{name: coverage_profile_figure(group, style) for name, group in profiles.items()},
+        **{name: pit_figure(group, style) for name, group in pits.items()},
+        **{name: quoted_figure(group, style) for name, group in by_quoted.items()},
+        **{name: budget_figure(group[0]) for name, group in by_truth.items()},
+    }
 
 
 def _transported(records: Sequence[Record], style: Style) -> Figures:
@@ -144,6 +209,15 @@ def _transported(records: Sequence[Record], style: Style) -> Figures:
             f"transport_map_{name}": transport_map_figure(group, style)
             for name, group in maps.items()
         },
+    }
+
+
+def _scored(records: Sequence[Record], style: Style) -> Figures:
+    curves = _groups(_only(SeparationCurve, records), lambda r: ("score", r.nuisance))
+    maps = _groups(_only(DecisionMap, records), lambda r: ("decision", r.nuisance))
+    return {
+        **{name: separation_figure(group, style) for name, group in curves.items()},
+        **{name: decision_figure(group, style) for name, group in maps.items()},
     }
 
 

@@ -21,6 +21,8 @@ from calibrate.figures.style import WIDTH
 LEFT, RIGHT, TOP = 0.145, 0.97, 0.945
 LABEL = (-0.122, 1.0)
 ORDINARY = (1e-3, 1e5)
+LOGARITHMIC_ABOVE = 20.0
+"""Ratio of the largest to the smallest positive value above which an axis is logarithmic."""
 Direction = Literal["x", "y"]
 
 
@@ -89,6 +91,17 @@ def logarithmic_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
+
+
+def logarithmic_where_wide(
+    axes: Axes, direction: Direction, arrays: Iterable[ArrayLike], margin: float = 0.06
+) -> None:
+    """A logarithmic scale where all finite values are positive and span a factor above 20."""
+    low, high = finite_range(arrays) or (0.0, 0.0)
+    if low > 0 and high / low > LOGARITHMIC_ABOVE:
+        beyond = (high / low) ** margin
+        axes.set(**{f"{direction}scale": "log", f"{direction}lim": (low / beyond, high * beyond)})
+        logarithmic_ticks(axes.xaxis if direction == "x" else axes.yaxis)
 
 
 Entries = Sequence[tuple[Artist, str]]

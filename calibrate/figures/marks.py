@@ -12,14 +12,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from calibrate.figures.labels import plain, truth_axis
-from calibrate.figures.layout import logarithmic_ticks, ordinary_ticks
+from calibrate.figures.layout import LOGARITHMIC_ABOVE, logarithmic_ticks, ordinary_ticks
 from calibrate.figures.style import DARK, Look
 from calibrate.records import MINIMUM_EFFECTIVE, ClosureCurve, SlicedClosure
 from calibrate.sample import BoolArray, FloatArray
 
 Fill = Literal["full", "open", "half"]
 FAINT = 0.3
-LOGARITHMIC_ABOVE = 20.0
 SPACING = 0.13
 MOST_SPACINGS = 6.5
 WIDEST = 1 / 12
@@ -110,16 +109,20 @@ def closed_form(axes: Axes, curve: ClosureCurve, look: Look, values: FloatArray)
 
 def truth_scale(lower: Axes, curves: Sequence[ClosureCurve | SlicedClosure]) -> None:
     """The common horizontal axis: all bins, logarithmic where they span a factor above 20."""
-    edges = np.concatenate([curve.edges for curve in curves])
+    bin_scale(lower, np.concatenate([curve.edges for curve in curves]))
+    lower.set_xlabel(truth_axis(curves[0].z_name, curves[0].z_unit))
+
+
+def bin_scale(axes: Axes, edges: FloatArray) -> None:
+    """A horizontal axis over all bins, logarithmic where they span a factor above 20."""
     edges = edges[np.isfinite(edges)]
     if edges.size and edges.min() > 0 and edges.max() / edges.min() > LOGARITHMIC_ABOVE:
-        lower.set_xscale("log")
-        lower.set_xlim(edges.min(), edges.max())
-        logarithmic_ticks(lower.xaxis)
+        axes.set_xscale("log")
+        axes.set_xlim(edges.min(), edges.max())
+        logarithmic_ticks(axes.xaxis)
     elif edges.size:
-        lower.set_xlim(edges.min(), edges.max())
-        ordinary_ticks(lower.xaxis, (edges.min(), edges.max()))
-    lower.set_xlabel(truth_axis(curves[0].z_name, curves[0].z_unit))
+        axes.set_xlim(edges.min(), edges.max())
+        ordinary_ticks(axes.xaxis, (edges.min(), edges.max()))
 
 
 def entry(method: str, look: Look, text: str = "", fill: Fill = "full") -> tuple[Artist, str]:

@@ -16,7 +16,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from calibrate.figures.labels import parameter, plain, shown_value, with_unit
-from calibrate.figures.layout import finite_range, head, legend, ordinary_ticks, set_range
+from calibrate.figures.layout import (
+    finite_range,
+    head,
+    legend,
+    logarithmic_where_wide,
+    ordinary_ticks,
+    set_range,
+)
 from calibrate.figures.marks import dashed_entry
 from calibrate.figures.style import DARK, MARKERS, PALETTE, Look, looks, styled
 from calibrate.records.sweep import SweptMetric, Value
@@ -209,8 +216,11 @@ def _places(metric: SweptMetric, x: str) -> FloatArray:
 def _frame(axes: Axes, metrics: Sequence[SweptMetric], x: str) -> None:
     first = metrics[0]
     ends = [m.value + s * np.nan_to_num(m.band) for m in metrics for s in (-1, 1)]
-    set_range(axes, "y", [*ends, *(m.exact for m in metrics)], margin=0.08)
-    set_range(axes, "x", [_places(first, x)])
+    heights, places = [*ends, *(m.exact for m in metrics)], [_places(first, x)]
+    set_range(axes, "y", heights, margin=0.08)
+    set_range(axes, "x", places)
+    logarithmic_where_wide(axes, "y", heights)
+    logarithmic_where_wide(axes, "x", places)
     if not _numeric(first.points[x]):
         names = _values(first, x)
         axes.set_xlim(-0.6, len(names) - 0.4)
@@ -228,12 +238,13 @@ def _kinds(metrics: Sequence[SweptMetric], x: str) -> list[tuple[Artist, str]]:
     """The band (an error bar where `x` takes words) and the closed form."""
     spread = any(np.isfinite(metric.spread).any() for metric in metrics)
     text = "± spread over seeds" if spread else "± error"
-    known = any(np.isfinite(metric.exact).any() for metric in metrics)
+    having = [metric for metric in metrics if np.isfinite(metric.exact).any()]
+    known, expected = bool(having), dict.fromkeys(metric.expected for metric in having)
     if not _numeric(metrics[0].points[x]):
-        marks = [("|", text)] + ([("_", "closed form")] if known else [])
+        marks = [("|", text)] + ([("_", text) for text in expected] if known else [])
         return [(_handle(Look(DARK, marker, 0)), each) for marker, each in marks]
     found: list[tuple[Artist, str]] = [(Patch(facecolor=DARK, alpha=BAND), text)]
-    return [*found, dashed_entry()] if known else found
+    return [*found, *map(dashed_entry, expected)] if known else found
 
 
 def _title(name: str, value: Value) -> str:

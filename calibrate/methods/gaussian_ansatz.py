@@ -31,7 +31,7 @@ from calibrate.checks import choice, count, layer_sizes, positive_integer, posit
 from calibrate.context import Context
 from calibrate.coordinates import Coordinates
 from calibrate.device import resolve, threads_for
-from calibrate.errors import DataError, FitError
+from calibrate.errors import DataError, NoEstimateError
 from calibrate.estimate import Calibration, Domain, Estimate, State
 from calibrate.nn.ansatz import AnsatzShape, GaussianAnsatzNetwork, Heads, LinearResponse
 from calibrate.nn.losses import donsker_varadhan
@@ -104,10 +104,7 @@ class GaussianAnsatz:
         return AnsatzShape(*layers, hidden_d, self.activation)
 
     def fit(self, task: RegressionTask, context: Context) -> Calibration:
-        """Fit the training sample.
-
-        Raises DataError for negative weights, FitError if every attempt diverges.
-        """
+        """Fit the training sample; DataError for negative weights, FitError if all diverge."""
         start = time.perf_counter()
         sample, notes = self._training_sample(task.train)
         fitted, restarts = with_restarts(
@@ -238,15 +235,16 @@ class FittedGaussianAnsatz:
     def estimate(self, x: FloatArray) -> Estimate:
         """ẑ and its covariance for x (n, d_x), in physical units.
 
-        Raises FitError if the Newton steps do not converge for an x inside the fitted range.
+        Raises NoEstimateError if Newton's steps do not converge for an x inside the fitted range.
         """
         x = self.domain.checked(x)
         parts = [self._estimate(x[i : i + CHUNK]) for i in range(0, max(len(x), 1), CHUNK)]
         z, covariance, converged = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         inside = self.domain.inside(x)
-        stuck = int(np.count_nonzero(inside & ~converged))
+        stuck = np.flatnonzero(inside & ~converged).tolist()
         if stuck:
-            raise FitError(f"no maximum of the likelihood found for {stuck} of {len(x)} events")
+            found = f"no maximum of the likelihood found for {len(stuck)} of {len(x)} events"
+            raise NoEstimateError(f"{found}: train with more events or smaller networks", stuck)
         return Estimate(z, covariance, inside & converged)
 
     def newton_note(self, x: FloatArray) -> str:

@@ -30,13 +30,12 @@ from calibrate.methods.response_network import ResponseSettings
 from calibrate.nn.networks import ACTIVATIONS
 from calibrate.records import FitSummary
 from calibrate.sample import FloatArray, Sample
-from calibrate.statistics import Poisson, bin_index, binned_sum, equal_statistics_edges, summarise
+from calibrate.statistics import bin_index, binned_sum, equal_statistics_edges, summarise
 from calibrate.task import RegressionTask
 
 CENTRES = ("mean", "median", "mode")
 SPLINE, POLYNOMIAL, NETWORK = SHAPES = ("spline", "polynomial", "network")
 BEYOND = ("linear", "clamp", "raise")
-REPLICAS = 50
 FEWEST_BINS, EVENTS_PER_BIN = 5, 50.0
 SHARE = 0.3
 """Of the mean effective size of a bin, that the smallest may have: weights vary with z."""
@@ -136,8 +135,7 @@ class NumericalInversion:
         relative = sample.z_columns[0].positive
         index, number = bin_index(z, edges), edges.size - 1
         u = x / z if relative else x - z
-        poisson = Poisson(sample.groups, REPLICAS, context.sequence("bootstrap"))
-        found = summarise(u, w, index, number, poisson, mode=self.centre == "mode")
+        found = summarise(u, w, index, number, sample.groups, mode=self.centre == "mode")
         response, error = getattr(found, self.centre), getattr(found, f"{self.centre}_error")
         usable = np.isfinite(response) & (error > 0)
         if usable.sum() < FEWEST_BINS:

@@ -100,15 +100,20 @@ class GaussianAnsatzNetwork(nn.Module):
 
     def value(self, heads: Heads, x: Tensor, t: Tensor) -> Tensor:
         """f (…, n) from the heads of x."""
-        residual = t - heads.b
+        return heads.a + self._form(heads.b, heads.d, x, t)
+
+    def _form(self, b: Tensor, d: Tensor | None, x: Tensor, t: Tensor) -> Tensor:
+        """f - A (…, n): what depends on t."""
+        residual = t - b
         scaled = (self.cholesky(x, t) * residual.unsqueeze(-1)).sum(-2)
         quadratic = (scaled**2).sum(-1) + FLOOR * (residual**2).sum(-1)
-        f = heads.a - 0.5 * quadratic
-        return f if heads.d is None else f + (residual * heads.d).sum(-1)
+        return -0.5 * quadratic if d is None else (residual * d).sum(-1) - 0.5 * quadratic
 
     def cholesky(self, x: Tensor, t: Tensor) -> Tensor:
         """L (…, n, d_z, d_z)."""
         entries = self.c(torch.cat([x.expand(*t.shape[:-1], x.shape[-1]), t], -1))
+        if t.shape[-1] == 1:
+            return softplus(entries).unsqueeze(-1)
         entries = torch.where(self.diagonal, softplus(entries), entries)
         return (entries @ self.triangle).view(*t.shape, t.shape[-1])
 
@@ -137,13 +142,15 @@ class GaussianAnsatzNetwork(nn.Module):
         weight[0, -1] = 1.0
         self.a.set_linear(weight, np.array([start.normalisation]))
 
+    @torch.no_grad()
     def maximum(self, x: Tensor) -> Maximum:
-        """The t that maximises f(x, t), by Newton steps from B(x)."""
-        t = self.b(x).detach()
-        first = torch.zeros(len(x), dtype=x.dtype)
+        """The t that maximises f(x, t), by Newton steps from B(x); A has no say in it."""
+        b, d = self.b(x), None if self.d is None else self.d(x)
+        t, first = b.clone(), torch.zeros(len(x), dtype=x.dtype)
         active = torch.arange(len(x))
         for iteration in range(NEWTON_STEPS):
-            step = self._newton_step(x[active], t[active])
+            at = x[active], t[active]
+            step = self._newton_step(b[active], None if d is None else d[active], *at)
             t[active] += step
             length = step.norm(dim=-1)
             if iteration == 0:
@@ -153,24 +160,42 @@ class GaussianAnsatzNetwork(nn.Module):
                 break
         converged = torch.ones(len(x), dtype=torch.bool)
         converged[active] = False
-        return Maximum(t, self.precision(x, t).detach(), first, converged)
+        return Maximum(t, self.precision(x, t), first, converged)
 
-    def _newton_step(self, x: Tensor, t: Tensor) -> Tensor:
+    def _newton_step(self, b: Tensor, d: Tensor | None, x: Tensor, t: Tensor) -> Tensor:
         """-H⁻¹g, with K in place of -H where -H is not positive definite; of limited length."""
         with torch.enable_grad():
             t = t.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self(x, t).sum(), t, create_graph=True)
+            form = self._form(b, d, x, t)
+            (gradient,) = torch.autograd.grad(form.sum(), t, create_graph=True)
             rows = [
                 torch.autograd.grad(gradient[:, j].sum(), t, retain_graph=True)[0]
                 for j in range(t.shape[-1])
             ]
         curvature = -torch.stack(rows, -2).detach()
-        failed = torch.linalg.cholesky_ex(curvature).info > 0
-        curvature[failed] = self.precision(x[failed], t[failed]).detach()
-        step: Tensor = torch.linalg.solve(curvature, gradient.detach().unsqueeze(-1))[..., 0]
+        failed = _indefinite(curvature)
+        if failed.any():
+            curvature[failed] = self.precision(x[failed], t[failed])
+        step = _solved(curvature, gradient.detach())
         length = step.norm(dim=-1, keepdim=True).clamp(min=1e-300)
         limited: Tensor = step * (LONGEST_STEP / length).clamp(max=1.0)
         return limited
+
+
+def _indefinite(matrices: Tensor) -> Tensor:
+    """Which symmetric matrices (n, d, d) are not positive definite (n,)."""
+    if matrices.shape[-1] == 1:
+        return ~(matrices[:, 0, 0] > 0)
+    failed: Tensor = torch.linalg.cholesky_ex(matrices).info > 0
+    return failed
+
+
+def _solved(matrices: Tensor, right: Tensor) -> Tensor:
+    """M⁻¹r (n, d); LAPACK is slow for numbers."""
+    if matrices.shape[-1] == 1:
+        return right / matrices[..., 0]
+    solution: Tensor = torch.linalg.solve(matrices, right.unsqueeze(-1))[..., 0]
+    return solution
 
 
 @dataclass(frozen=True)

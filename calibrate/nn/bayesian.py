@@ -11,6 +11,12 @@ for layers where this is not possible, needs the same two matrix products and le
 
 For predictions `drawn` draws the weights themselves, so that all events see the same networks.
 
+The width p of the prior may be each layer's own, the one that makes the bound largest (empirical
+Bayes): p² = ⟨m² + s²⟩ over its weights. With one width for all, mean-field posteriors overestimate
+the noise of a perceptron that the data do not need: every determined weight of a layer adds 1/N to
+the variance of the output as if the nodes were independent, and taking the noise away costs
+KL. A layer that may shrink as a whole pays nothing for it.
+
 The perceptron stands beside a linear map with a wide prior. Alone, with the narrow prior that
 keeps a hundred nodes a layer from overfitting, it cannot afford a slope from a few thousand
 events: every one of its many weights costs KL, and the best bound is that of the prior itself.
@@ -19,14 +25,16 @@ events: every one of its many weights costs KL, and the best bound is that of th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, relu, silu, tanh
+from torch.nn.functional import relu, silu, tanh
+
+from calibrate.nn.networks import affine
 
 LINEAR_PRIOR = 1.0
 """Prior width of the linear map's weights: in standardised coordinates a slope is of order one."""
@@ -49,21 +57,20 @@ class GaussianLinear(nn.Module):
         self.log_width = nn.Parameter(torch.full((outputs, inputs), math.log(width)))
         self.log_bias_width = nn.Parameter(torch.full((outputs,), math.log(width)))
 
-    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Pre-activations (n, outputs), drawn independently for each row of x (n, inputs)."""
-        mean = linear(x, self.weight, self.bias)
-        variance = linear(x**2, (2 * self.log_width).exp(), (2 * self.log_bias_width).exp())
-        noise = torch.randn(mean.shape, generator=generator, dtype=x.dtype, device=x.device)
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Pre-activations (…, n, outputs), drawn independently for each row of x (…, n, inputs):
+        `noise` (…, n, outputs) is of the standard normal distribution."""
+        mean = affine(x, self.weight, self.bias)
+        variance = affine(x**2, (2 * self.log_width).exp(), (2 * self.log_bias_width).exp())
         return mean + variance.sqrt() * noise
 
-    def divergence(self, prior: float) -> Tensor:
-        """KL[q, p] = Σ log(p/s) + (s² + m²)/2p² - ½ [nat] from a prior of width p."""
-        total = torch.zeros((), dtype=self.weight.dtype, device=self.weight.device)
-        for mean, log_width in self._posteriors():
-            relative = log_width - math.log(prior)
-            terms = 0.5 * ((2 * relative).exp() + (mean / prior) ** 2 - 1) - relative
-            total = total + terms.sum()
-        return total
+    def divergence(self, prior: float | None) -> Tensor:
+        """KL[q, p] = Σ log(p/s) + (s² + m²)/2p² - ½ [nat] from a prior of width p; (K,) for K
+        networks along a model axis. Without a width it is the one that makes the KL least, for
+        weights and biases apart: p² = ⟨m² + s²⟩, KL = Σ log(p/s)."""
+        (weight, weight_width), (bias, bias_width) = self._posteriors()
+        weights = _divergence(weight.flatten(-2), weight_width.flatten(-2), prior)
+        return weights + _divergence(bias, bias_width, prior)
 
     def drawn(self, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Weights (samples, inputs, outputs) and biases (samples, 1, outputs) from q."""
@@ -76,6 +83,14 @@ class GaussianLinear(nn.Module):
 
     def _posteriors(self) -> tuple[tuple[Tensor, Tensor], ...]:
         return (self.weight, self.log_width), (self.bias, self.log_bias_width)
+
+
+def _divergence(mean: Tensor, log_width: Tensor, prior: float | None) -> Tensor:
+    """KL (…) of weights (…, n)."""
+    squares = mean**2 + (2 * log_width).exp()
+    if prior is None:
+        return 0.5 * mean.shape[-1] * squares.mean(-1).log() - log_width.sum(-1)
+    return (0.5 * (squares / prior**2 - 1) - log_width + math.log(prior)).sum(-1)
 
 
 class BayesianSkipMLP(nn.Module):
@@ -97,22 +112,33 @@ class BayesianSkipMLP(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Outputs (n, outputs) for x (n, inputs), with noise of its own for every event."""
-        y: Tensor = self.linear(x, generator)
-        for i, layer in enumerate(self.layers):
-            x = layer(x if i == 0 else self.activation(x), generator)
+    def forward(self, x: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """Outputs (…, n, outputs) for x (…, n, inputs), with `noise` as it was drawn by `noise`."""
+        y: Tensor = self.linear(x, noise[0])
+        for i, (layer, own) in enumerate(zip(self.layers, noise[1:], strict=True)):
+            x = layer(x if i == 0 else self.activation(x), own)
         return y + x if self.layers else y
+
+    def noise(self, rows: int, generator: torch.Generator) -> list[Tensor]:
+        """Normal numbers (rows, outputs) for the linear map and each layer: every event its own."""
+        sizes = [layer.bias.shape[-1] for layer in (self.linear, *self.layers)]
+        device = generator.device
+        return [torch.randn((rows, n), generator=generator, device=device) for n in sizes]
+
+    def extra_repr(self) -> str:
+        """What its layers do not tell of its shape."""
+        return f"activation={self.activation.__name__}"
 
     @property
     def layers(self) -> list[GaussianLinear]:
         """Those of the perceptron."""
         return [cast(GaussianLinear, layer) for layer in self.deep]
 
-    def divergence(self, prior: float) -> Tensor:
-        """KL[q, p] of all weights [nat], `prior` being the width of the perceptron's."""
+    def divergence(self, prior: float | None) -> Tensor:
+        """KL[q, p] of all weights [nat], `prior` being the width of the perceptron's (None: each
+        layer's own, the best)."""
         deep = [layer.divergence(prior) for layer in self.layers]
-        return torch.stack([self.linear.divergence(LINEAR_PRIOR), *deep]).sum()
+        return torch.stack([self.linear.divergence(LINEAR_PRIOR), *deep]).sum(0)
 
     @torch.no_grad()
     def drawn(self, samples: int, generator: torch.Generator) -> DrawnNetworks:
@@ -138,3 +164,9 @@ class DrawnNetworks:
         for i, (weight, bias) in enumerate(self.deep):
             x = torch.baddbmm(bias, x if i == 0 else self.activation(x), weight)
         return y + x if self.deep else y
+
+    def each(self) -> Iterator[DrawnNetworks]:
+        """One network after the other, each with a leading axis of one."""
+        for k in range(len(self.linear[0])):
+            linear, *deep = ((w[k : k + 1], b[k : k + 1]) for w, b in (self.linear, *self.deep))
+            yield DrawnNetworks(linear, tuple(deep), self.activation)

@@ -36,13 +36,27 @@ from calibrate.records.distributions import (
     SpectrumHistogram,
     TailHistogram,
 )
+from calibrate.records.likelihood import (
+    LikelihoodMap,
+    ProfileCurve,
+    Repetitions,
+    TemplateCurve,
+    WorkspaceFile,
+)
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
+from calibrate.records.score import DecisionMap, SeparationCurve
 from calibrate.records.transport import (
     SpectrumShift,
     TransportApplication,
     TransportCurve,
     TransportHistogram,
     TwoSample,
+)
+from calibrate.records.uncertainty import (
+    CoverageCurve,
+    CoverageProfile,
+    ErrorBudget,
+    PITHistogram,
 )
 from calibrate.sample import FloatArray
 
@@ -61,28 +75,39 @@ __all__ = [
     "CalibrationCurve",
     "Cell",
     "ClosureCurve",
+    "CoverageCurve",
+    "CoverageProfile",
+    "DecisionMap",
     "Deviation",
+    "ErrorBudget",
     "Findings",
     "FitSummary",
     "JointHistogram",
+    "LikelihoodMap",
     "Outcome",
+    "PITHistogram",
     "PriorApplication",
     "PriorSensitivity",
+    "ProfileCurve",
     "PullHistogram",
     "Quantity",
     "Record",
+    "Repetitions",
     "ResolutionFit",
     "ResponseHistogram",
+    "SeparationCurve",
     "SlicedClosure",
     "SpectrumHistogram",
     "SpectrumShift",
     "Table",
     "TailHistogram",
+    "TemplateCurve",
     "TrainingCurve",
     "TransportApplication",
     "TransportCurve",
     "TransportHistogram",
     "TwoSample",
+    "WorkspaceFile",
     "bin_state",
     "fit_state",
 ]
@@ -148,11 +173,22 @@ Record = (
     | PriorApplication
     | PriorSensitivity
     | TrainingCurve
+    | CoverageCurve
+    | CoverageProfile
+    | ErrorBudget
+    | PITHistogram
     | TransportHistogram
     | TransportApplication
     | TransportCurve
     | TwoSample
     | SpectrumShift
+    | LikelihoodMap
+    | ProfileCurve
+    | TemplateCurve
+    | Repetitions
+    | WorkspaceFile
+    | SeparationCurve
+    | DecisionMap
 )
 
 RECORDS: Mapping[str, type] = {kind.__name__: kind for kind in get_args(Record)}

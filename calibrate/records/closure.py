@@ -67,8 +67,8 @@ class ClosureCurve(Deviation):
     `mode` and `fit` are location and width of the Gaussian core, fitted in the window `fit_low`
     … `fit_high` of u; `fit_chi2`, `fit_ndf` and `fit_probability` judge it by a histogram. NaN
     where no fit converged, and in records of versions without it. `calibration_error` is the
-    mean statistical error of ẑ (over z if relative) from bootstrap refits, which all events of a
-    bin share; NaN without refits.
+    standard deviation of `mean` over replicas of the calibration (bootstrap refits, networks drawn
+    from a posterior), which all events of a bin share; NaN without any.
     """
 
     method: str

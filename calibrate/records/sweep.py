@@ -20,7 +20,8 @@ class SweptMetric:
 
     `points` holds, for each swept parameter (the seed is none of them), its value at each point.
     `error` is that of one run, `spread` the standard deviation over seeds (NaN for a single one),
-    `runs` their number. `exact` is the closed form. `method` is whose metric it is.
+    `runs` their number. `exact` is what it should be, `expected` says by what. `method` is whose
+    metric it is.
     """
 
     name: str
@@ -33,6 +34,7 @@ class SweptMetric:
     spread: FloatArray
     runs: FloatArray
     exact: FloatArray = field(default_factory=lambda: np.empty(0))
+    expected: str = "closed form"
 
     @property
     def band(self) -> FloatArray:

@@ -15,10 +15,37 @@ from calibrate.records import (
 )
 
 _ERRORS = (
-    f"Error bars are statistical (bootstrap); bins below {MINIMUM_EFFECTIVE} effective events "
+    f"Error bars are statistical, by group; bins below {MINIMUM_EFFECTIVE} effective events "
     "are faint."
 )
 _FIXED = {
+    "likelihood_map": (
+        "Strength and nuisance",
+        "Regions of 68 % (solid) and 95 % (dashed) of the likelihood over the signal strength and "
+        "the nuisance (two parameters: -log L rises by 1.15 and 3.00); that of the first method is "
+        "shaded. Crosses are the best values, the star is the truth.",
+    ),
+    "likelihood": (
+        "Profile likelihood",
+        "Profiled -log L of the signal strength at one observed point, above its minimum; "
+        "nuisances and the simulation's statistics are minimised over. Dashed lines: ends of the "
+        "68 and 95 % intervals. Dotted curves: the statistics of the data alone, nuisances and "
+        "templates fixed. Below, the ratio to the reference (the oracle, where there is one): one "
+        "is an interval as narrow, less is a wider one.",
+    ),
+    "pseudo_experiments": (
+        "Pseudo-experiments",
+        "Share of the 68 % intervals that hold the true signal strength in pseudo-experiments, in "
+        "which the events, the measurements of the nuisances and the simulation fluctuate; the "
+        "band is the binomial error. Below, mean (filled) and standard deviation (open) of the "
+        "pull, best minus true strength over the half width that is quoted.",
+    ),
+    "templates": (
+        "Templates",
+        "Expected events in each bin of the score against the nuisance, over those at its nominal "
+        "value: signal above, background below. Points are filled from simulation, with its "
+        "statistical error; lines are the smooth interpolation that the likelihood uses.",
+    ),
     "transport_map": (
         "Map",
         "Transported x' of a simulated event against its x (below: x' - x); of maps that use the "
@@ -33,6 +60,18 @@ _FIXED = {
         "band shows what a varied spectrum of the training simulation would do, where a method "
         "says so.",
     ),
+    "score": (
+        "Separation",
+        "Area under the ROC curve of signal against background as the nuisance varies, the score "
+        "being that for the true value; where the exact score is known, below, the mean distance "
+        "to it, both classes weighing the same. Vertical lines: the nominal value (solid) and "
+        "those of the observed points. Error bars are statistical.",
+    ),
+    "decision": (
+        "Decision functions",
+        "Where the scores are 0.1, 0.5 and 0.9, for data with the nominal value of the nuisance "
+        "and with another: a score that takes the nuisance moves with it, the others stay.",
+    ),
     "samples": (
         "Before and after on all samples",
         "Distribution of u = ẑ/z of one method on every test sample: shaded without calibration, "
@@ -43,6 +82,32 @@ _FIXED = {
         "Pull",
         "Distribution of (ẑ - z)/Σ(x), with Σ(x) the resolution that the method quotes, against "
         "a unit Gaussian (dashed); below, the difference in units of its error.",
+    ),
+    "coverage": (
+        "Coverage",
+        "Fraction of the truths within the central intervals of the quoted distribution p(z|x) "
+        "(Gaussian where a method quotes Σ(x) alone), against their probability, or in bins of a "
+        "column for 68.3 % (filled) and 95 % (open). Bands are twice the binomial error of an "
+        "exact coverage, from effective events; error bars are statistical (bootstrap). A method "
+        "that learns p(z|x) covers at given features, not at given truth; maximum likelihood at "
+        "given truth.",
+    ),
+    "pit": (
+        "Probability integral transform",
+        "Distribution of F(z|x), the quoted distribution function at the truth, flat if it is "
+        "right: a bowl shows a quoted width that is too small, a dome one that is too large, a "
+        "slope a bias. The band is twice the binomial error of a bin.",
+    ),
+    "quoted": (
+        "Quoted and actual error",
+        "Root mean square of ẑ - z in bins of the quoted Σ(x), of equal statistics, against Σ(x). "
+        "ENCE is the mean relative distance to the diagonal.",
+    ),
+    "uncertainty": (
+        "Error budget",
+        "In bins of the truth: the quoted σ_tot, its parts σ_stoch (what the features leave open) "
+        "and σ_pred (what the size of the training sample leaves open) where the method tells them "
+        "apart, and the root mean square of ẑ - z, which contains the bias at given truth.",
     ),
     "prior_sensitivity": (
         "Dependence on the training spectrum",
@@ -65,7 +130,7 @@ _FIXED = {
         "Mean of u of the fitted calibrations on the same test events under other spectra: flat, "
         "steeper and softer by a factor e per standard deviation, and narrow resonances. A "
         "calibration that does not inherit the training spectrum has the same mean on all. Error "
-        "bars are statistical (bootstrap).",
+        "bars are statistical.",
     ),
     "tails": (
         "Tails",

@@ -22,7 +22,7 @@ from calibrate.records import (
     TransportHistogram,
     TwoSample,
 )
-from calibrate.report import transport_verdict, verdict
+from calibrate.report import inference_verdict, transport_verdict, verdict
 from calibrate.report.captions import caption
 from calibrate.report.failing import failing_bins
 from calibrate.report.rounding import formatted
@@ -49,6 +49,18 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("point_resolution", "pull_width", "pull width (ideal: 1)"),
     ("point_resolution", "coverage_68", "coverage of ±Σ (ideal: 0.683)"),
     ("point_resolution", "coverage_95", "coverage of ±1.96 Σ (ideal: 0.95)"),
+    ("uncertainty", "sigma_stoch", "σ_stoch"),
+    ("uncertainty", "sigma_pred", "σ_pred"),
+    ("uncertainty", "sigma_tot", "quoted σ_tot"),
+    ("uncertainty", "rmse", "RMSE of ẑ - z"),
+    ("uncertainty", "coverage_68", "coverage of central 68.3 % intervals"),
+    ("uncertainty", "coverage_95", "coverage of central 95 % intervals"),
+    ("uncertainty", "crps", "CRPS"),
+    ("uncertainty", "nll", "mean -log p(z|x)"),
+    ("uncertainty", "ence", "ENCE of Σ(x)"),
+    ("uncertainty", "sigma_cal", "σ_cal by smeared labels"),
+    ("uncertainty", "sigma_smear", "σ_smear of the labels"),
+    ("uncertainty", "sigma_input", "σ by smeared inputs"),
     ("transport", "mean", "mean"),
     ("transport", "mean_spectrum", "shift of the mean by a varied spectrum"),
     ("transport", "data_mean", "mean of data"),
@@ -62,7 +74,12 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("transport", "uncalibrated_auc", "AUC of the untouched simulation"),
     ("transport", "ks", "largest difference of the distribution functions"),
     ("transport", "wasserstein", "mean distance to data (Wasserstein)"),
+    ("score", "auc", "area under the ROC curve"),
+    ("score", "exact_auc", "area of the exact score"),
+    ("score", "mean_abs_difference", "mean |score - exact score|"),
 )
+BY_PLACE = ("closure", "uncertainty", "transport", "score")
+"""Families of metrics whose second part names a test sample, or a value of a nuisance."""
 PRIOR_METRICS: tuple[tuple[str, str], ...] = (
     ("prior/verdict", "dependence on the training spectrum"),
     ("prior/sensitivity", "largest change on other training spectra"),
@@ -153,7 +170,9 @@ def template(path: Path) -> Template:
 
 
 def verdict_of(method: str, outcome: Outcome) -> Verdict:
-    """Whether a method closes (describes data), from its records."""
+    """Whether a method closes (describes data, separates as well as possible)."""
+    if inference_verdict.measured(outcome):
+        return Verdict(method, *inference_verdict.sentence_and_state(method, outcome))
     known = [r for r in outcome.records if isinstance(r, TransportHistogram | TwoSample)]
     tests = [record for record in known if record.method == method]
     if tests:
@@ -195,7 +214,7 @@ def key_metrics(outcome: Outcome) -> Iterator[tuple[str, list[tuple[str, str]]]]
 def _tests(outcome: Outcome) -> list[str]:
     """The test samples, in the order in which they were reported."""
     names = (name.split("/") for found in outcome.metrics.values() for name in found)
-    return list(dict.fromkeys(parts[1] for parts in names if parts[0] in ("closure", "transport")))
+    return list(dict.fromkeys(parts[1] for parts in names if parts[0] in BY_PLACE and parts[2:]))
 
 
 def _all_metrics(outcome: Outcome) -> list[tuple[str, tuple[str, ...]]]:

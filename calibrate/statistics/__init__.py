@@ -1,7 +1,7 @@
 """Weighted statistics of unbinned arrays, with bootstrap errors: arrays in, arrays out."""
 
 from calibrate.statistics.bins import bin_index, equal_statistics_edges
-from calibrate.statistics.bootstrap import Poisson, bootstrap_ratios
+from calibrate.statistics.bootstrap import Poisson, bootstrap_binned, bootstrap_ratios
 from calibrate.statistics.distance import ChiSquare, Distances, chi_square
 from calibrate.statistics.goodness import Goodness, core_goodness
 from calibrate.statistics.mode import ModeFits, truncated_gaussian_modes
@@ -16,11 +16,12 @@ from calibrate.statistics.moments import (
 from calibrate.statistics.polygon import polygon
 from calibrate.statistics.quantiles import refuse_negative, weighted_quantile
 from calibrate.statistics.separation import area_under_curve
-from calibrate.statistics.summary import Summary, summarise
+from calibrate.statistics.summary import Fluctuations, Summary, summarise
 
 __all__ = [
     "ChiSquare",
     "Distances",
+    "Fluctuations",
     "Goodness",
     "ModeFits",
     "Poisson",
@@ -28,6 +29,7 @@ __all__ = [
     "area_under_curve",
     "bin_index",
     "binned_sum",
+    "bootstrap_binned",
     "bootstrap_ratios",
     "chi_square",
     "core_goodness",

@@ -12,27 +12,50 @@ CELLS = 4096
 """Candidate edges: fine enough that 12 bins are equal to a percent."""
 
 TAIL = 1e-3
-ITERATIONS = 40
+STRETCH = 512
+"""Candidate edges that are looked at first: more than a bin of twelve has."""
+ITERATIONS = 20
 COMPLETE = 0.97
 """A rest with less than this share of a bin's effective size joins the bin before it."""
 
 
-def bin_index(values: FloatArray, edges: FloatArray) -> IntArray:
-    """The bin of each value: 0 … n_b-1, -1 below, n_b above; the last edge is inclusive."""
+def bin_index(values: FloatArray, edges: FloatArray, ascending: IntArray | None = None) -> IntArray:
+    """The bin of each value: 0 … n_b-1, -1 below, n_b above; the last edge is inclusive.
+
+    `ascending` (n,) are the rows in the order of the values, where the caller knows them.
+    """
+    if ascending is not None:
+        index, ends = np.empty(values.size, np.int64), bin_ends(values[ascending], edges)
+        sizes = np.diff(ends, prepend=0, append=values.size)
+        index[ascending] = np.repeat(np.arange(-1, edges.size), sizes)
+        return index
     index = np.searchsorted(edges, values, side="right") - 1
     return np.where(values == edges[-1], edges.size - 2, index).astype(np.int64)
 
 
+def bin_ends(values: FloatArray, edges: FloatArray) -> IntArray:
+    """The places of the edges (n_b + 1,) among ascending values; the last edge is inclusive."""
+    ends = np.searchsorted(values, edges)
+    ends[-1] = np.searchsorted(values, edges[-1], side="right")
+    return ends
+
+
 def equal_statistics_edges(
-    values: FloatArray, w: FloatArray, group: IntArray, bins: int, minimum: float
+    values: FloatArray,
+    w: FloatArray,
+    group: IntArray,
+    bins: int,
+    minimum: float,
+    ascending: IntArray | None = None,
 ) -> FloatArray:
     """Edges of at most `bins` bins with equal effective size (Σw)²/Σw², `minimum` each or more.
 
     The outermost 0.1 % of the events on each side are cut, so that no bin reaches into an empty
     tail. Rows of one group with the same value count as one. With less than `minimum` in all,
-    there is one bin over everything.
+    there is one bin over everything. `ascending` (n,) are the rows in the order of the values,
+    where the caller knows them.
     """
-    return edges_of_sorted(*collapsed(values, w, group), bins, minimum)
+    return edges_of_sorted(*collapsed(values, w, group, ascending), bins, minimum)
 
 
 def edges_of_sorted(values: FloatArray, w: FloatArray, bins: int, minimum: float) -> FloatArray:
@@ -51,11 +74,16 @@ def edges_of_sorted(values: FloatArray, w: FloatArray, bins: int, minimum: float
     return np.asarray(edges[[0, *cuts, -1]])
 
 
-def collapsed(values: FloatArray, w: FloatArray, group: IntArray) -> tuple[FloatArray, FloatArray]:
+def collapsed(
+    values: FloatArray, w: FloatArray, group: IntArray, ascending: IntArray | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Values (m,) in ascending order and weights (m,), one row for each group and value; without
     those whose weight is zero."""
-    rising = bool(np.all(group[1:] >= group[:-1]))
-    order = np.argsort(values, kind="stable") if rising else np.lexsort((group, values))
+    if bool(np.all(group[1:] > group[:-1])):
+        order = np.argsort(values) if ascending is None else ascending
+        values, w = values[order], w[order]
+        return (values, w) if w.all() else (values[w != 0], w[w != 0])
+    order = np.lexsort((group, values))
     values, w, group = values[order], w[order], group[order]
     new = np.append(True, (np.diff(values) != 0) | (np.diff(group) != 0))
     start = np.flatnonzero(new)
@@ -71,8 +99,7 @@ def _cells(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray, F
     if edges.size < 2:
         half = 0.5 * max(abs(float(edges[0])), 1.0) * 1e-3
         edges = np.array([edges[0] - half, edges[0] + half])
-    end = np.searchsorted(values, edges[-1], side="right")
-    parts = [w[a:b] for a, b in pairwise([*np.searchsorted(values, edges[:-1]), end])]
+    parts = [w[a:b] for a, b in pairwise(bin_ends(values, edges))]
     largest = max(float(np.max(np.abs(part), initial=0.0)) for part in parts)
     first, second = (np.array([np.sum((part / largest) ** k) for part in parts]) for k in (1, 2))
     return edges, first, second
@@ -84,14 +111,24 @@ def _walk(first: FloatArray, second: FloatArray, target: float) -> list[int]:
     sums = np.pad(np.cumsum(first), (1, 0))
     squares = np.pad(np.cumsum(second), (1, 0))
     while start < first.size:
-        size = (sums[start + 1 :] - sums[start]) ** 2
-        reached = size >= target * (squares[start + 1 :] - squares[start]) * (1 - 1e-12)
-        reached &= squares[start + 1 :] > squares[start]
-        if not reached.any():
+        end = _reaching(sums, squares, start, start + STRETCH, target)
+        end = end or _reaching(sums, squares, start, first.size, target)
+        if end is None:
             break
-        start += int(np.argmax(reached)) + 1
+        start = end
         cuts.append(start)
     return cuts
+
+
+def _reaching(
+    sums: FloatArray, squares: FloatArray, start: int, stop: int, target: float
+) -> int | None:
+    """The first end of a bin from `start` on, at most `stop`, that gives it the target."""
+    square = squares[start + 1 : stop + 1] - squares[start]
+    size = (sums[start + 1 : stop + 1] - sums[start]) ** 2
+    reached = (size >= target * (1 - 1e-12) * square) & (square > 0)
+    first = int(np.argmax(reached))
+    return start + first + 1 if reached[first] else None
 
 
 def _effective(first: FloatArray, second: FloatArray) -> float:

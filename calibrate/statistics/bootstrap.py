@@ -6,6 +6,7 @@ standard deviation over the replicas (Efron; Poisson weights as in Hanley & MacG
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -101,6 +102,23 @@ def bootstrap_ratios(
     value = weighted.sum(axis=0)
     replicas = np.concatenate([_sums(counts, weighted) for counts in poisson.counts()])
     return value[:-1] / value[-1], replicas[:, :-1] / replicas[:, -1:]
+
+
+def bootstrap_binned(
+    columns: FloatArray, w: FloatArray, index: IntArray, bins: int, poisson: Poisson
+) -> tuple[FloatArray, FloatArray]:
+    """Σwc of columns (n, k) in the bins that `index` (n,) names (n_b, k), and the same in every
+    replica (replicas, n_b, k); rows of other bins are left out."""
+    order = np.argsort(index, kind="stable")
+    ends = np.searchsorted(index[order], np.arange(bins + 1))
+    parts = [slice(*each) for each in itertools.pairwise(ends)]
+    weighted = columns[order] * w[order, None]
+    value = np.stack([weighted[part].sum(axis=0) for part in parts])
+    replicas = [
+        np.stack([_sums(counts[part], weighted[part]) for part in parts], axis=1)
+        for counts in poisson.counts(order)
+    ]
+    return value, np.concatenate(replicas)
 
 
 def _sums(counts: Counts, weighted: FloatArray) -> FloatArray:

@@ -26,7 +26,9 @@ def weighted_covariance(a: FloatArray, b: FloatArray, w: FloatArray) -> FloatArr
 
 def mean_error(values: FloatArray | BoolArray, mean: float, w: FloatArray, groups: Groups) -> float:
     """√ΣD²/Σw of the weighted mean of values (n,), D = Σw(v - mean) over one group."""
-    deviations = np.bincount(groups.row, w * (values - mean))
+    deviations = w * (values - mean)
+    if not groups.single:
+        deviations = binned_sum(deviations, groups.row, groups.number)
     return float(np.sqrt(np.sum(deviations**2)) / np.sum(w))
 
 
@@ -35,20 +37,16 @@ def grouped_squares(w: FloatArray, index: IntArray, bins: int, groups: Groups) -
 
     Rows with an index outside 0 … bins-1 are left out.
     """
-    inside = (index >= 0) & (index < bins)
-    index, w = index[inside], w[inside]
     if groups.single:
-        return np.asarray(np.bincount(index, weights=w**2, minlength=bins), dtype=np.float64)
-    cells, row = np.unique(groups.row[inside] * bins + index, return_inverse=True)
-    summed = np.bincount(row, weights=w)
-    return np.asarray(
-        np.bincount(cells % bins, weights=summed**2, minlength=bins), dtype=np.float64
-    )
+        return binned_sum(w**2, index, bins)
+    inside = (index >= 0) & (index < bins)
+    cells, row = np.unique(groups.row[inside] * bins + index[inside], return_inverse=True)
+    summed = np.asarray(np.bincount(row, weights=w[inside]), dtype=np.float64)
+    return binned_sum(summed**2, cells % bins, bins)
 
 
 def binned_sum(values: FloatArray, index: IntArray, bins: int) -> FloatArray:
     """Σ values (n,) in the bins that `index` (n,) names, (n_b,); other rows are left out."""
-    inside = (index >= 0) & (index < bins)
-    return np.asarray(
-        np.bincount(index[inside], weights=values[inside], minlength=bins), dtype=np.float64
-    )
+    shifted = np.clip(index, -1, bins) + 1  # the first and the last place are for other rows
+    sums = np.bincount(shifted, weights=values, minlength=bins + 2)
+    return np.asarray(sums[1:-1], dtype=np.float64)

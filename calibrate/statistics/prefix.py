@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,22 +24,49 @@ AT_ONCE = 16
 Counts = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class SortedPowers:
+    """Values (n,) in ascending order within each bin, and weight × value^k (3, n), k = 0, 1, 2."""
+
+    values: FloatArray
+    powers: FloatArray
+
+    @classmethod
+    def of(cls, values: FloatArray, w: FloatArray) -> SortedPowers:
+        """From sorted values (n,) and their weights (n,)."""
+        linear = w * values
+        return cls(values, np.stack([w, linear, linear * values]))
+
+    @cached_property
+    def blocks(self) -> FloatArray:
+        """The powers in blocks (n_blocks, 3, 64) that are padded with zeros."""
+        return np.ascontiguousarray(np.swapaxes(_padded(self.powers.T), 1, 2))
+
+    def sums(self, counts: Counts) -> RunningSums:
+        """The running sums when each row is taken `counts` (n, r) times."""
+        blocked: Counts = _padded(counts)
+        sums = np.zeros((len(blocked) + 1, 3, counts.shape[1]))
+        for start in range(0, len(blocked), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            sums[1:][part] = self.blocks[part] @ blocked[part].astype(np.float64)
+        return RunningSums(self, blocked, np.cumsum(sums, axis=0, out=sums))
+
+    def once(self) -> PlainSums:
+        """The running sums when each row is taken once."""
+        return PlainSums(self.values, np.pad(np.cumsum(self.powers, axis=1), ((0, 0), (1, 0))))
+
+
 class Sums(Protocol):
-    """Sums of weight × value^k, k = 0, 1, 2, over the rows before any given one, under r sets of
-    counts."""
+    """Running sums for r sets of counts."""
 
     @property
-    def values(self) -> FloatArray:
-        """The values (n,), in ascending order within each bin."""
-        ...
+    def replicas(self) -> int: ...
 
     @property
-    def replicas(self) -> int:
-        """The number of sets of counts."""
-        ...
+    def values(self) -> FloatArray: ...
 
     def before(self, rows: IntArray) -> FloatArray:
-        """Over all rows before each of `rows` (m,), as (3, m, r)."""
+        """Σ weight × value^k over all rows before each of `rows` (m,), as (3, m, r)."""
         ...
 
     def at(self, rows: IntArray, replica: IntArray) -> FloatArray:
@@ -52,28 +79,24 @@ class Sums(Protocol):
 
 
 @dataclass(frozen=True)
-class SortedPowers:
-    """Values (n,) in ascending order within each bin, and weight × value^k, k = 0, 1, 2, in
-    blocks (n_blocks, 3, 64) that are padded with zeros."""
+class PlainSums:
+    """Sums over the rows before each (3, n + 1), every row taken once."""
 
     values: FloatArray
-    blocks: FloatArray
+    sums: FloatArray
+    replicas: ClassVar[int] = 1
 
-    @classmethod
-    def of(cls, values: FloatArray, w: FloatArray) -> SortedPowers:
-        """From sorted values (n,) and their weights (n,)."""
-        powers = _padded(np.stack([w, w * values, w * values**2], axis=1))
-        return cls(values, np.ascontiguousarray(np.swapaxes(powers, 1, 2)))
+    def before(self, rows: IntArray) -> FloatArray:
+        """As `Sums` says."""
+        return self.sums[:, rows, None]
 
-    def sums(self, counts: Counts | None = None) -> RunningSums:
-        """The running sums when each row is taken `counts` (n, r) times; once by default."""
-        taken = np.ones((self.values.size, 1), np.uint8) if counts is None else counts
-        blocked: Counts = _padded(taken)
-        sums = np.zeros((len(blocked) + 1, 3, taken.shape[1]))
-        for start in range(0, len(blocked), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            sums[1:][part] = self.blocks[part] @ blocked[part].astype(np.float64)
-        return RunningSums(self, blocked, np.cumsum(sums, axis=0, out=sums))
+    def at(self, rows: IntArray, replica: IntArray) -> FloatArray:
+        """As `Sums` says."""
+        return self.sums[:, rows]
+
+    def row_reaching(self, target: FloatArray) -> IntArray:
+        """As `Sums` says."""
+        return np.asarray(np.searchsorted(self.sums[0, 1:], target))
 
 
 @dataclass(frozen=True)
@@ -87,7 +110,7 @@ class RunningSums:
 
     @property
     def values(self) -> FloatArray:
-        """The values (n,)."""
+        """The sorted values (n,)."""
         return self.powers.values
 
     @property
@@ -96,20 +119,20 @@ class RunningSums:
         return int(self.counts.shape[2])
 
     def before(self, rows: IntArray) -> FloatArray:
-        """Σ weight × value^k over all rows before each of `rows` (m,), as (3, m, r)."""
+        """As `Sums` says."""
         block, inside = self._place(rows)
         powers = np.where(inside[:, None], self.powers.blocks[block], 0.0)
         return np.swapaxes(self.edges[block] + powers @ self.counts[block], 0, 1)
 
     def at(self, rows: IntArray, replica: IntArray) -> FloatArray:
-        """The same at one row for each named replica, both (m,), as (3, m)."""
+        """As `Sums` says."""
         block, inside = self._place(rows)
         taken = np.where(inside, self.counts[block, :, replica], 0)
         partial = np.einsum("mkj,mj->km", self.powers.blocks[block], taken)
         return np.asarray(self.edges[block, :, replica].T + partial)
 
     def row_reaching(self, target: FloatArray) -> IntArray:
-        """The first row at which the running weight reaches each target (m, r)."""
+        """As `Sums` says."""
         found = [np.searchsorted(edges, t) for edges, t in zip(self._ends, target.T, strict=True)]
         block = np.minimum(np.stack(found, axis=1), len(self.counts) - 1)
         replica = np.broadcast_to(np.arange(self.replicas), block.shape)

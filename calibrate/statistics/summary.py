@@ -1,7 +1,8 @@
-"""Location and spread of u in bins, unbinned inside each bin, with bootstrap errors.
+"""Location and spread of u in bins, unbinned inside each bin, with errors.
 
-The rows are sorted once by (bin, u); a replica then needs only running sums of its weights, from
-which mean, standard deviation, quantiles and modes follow, in all bins and replicas together.
+The rows are sorted once by (bin, u). Errors are in closed form (`influence`), or from a bootstrap,
+whose replicas then need only running sums of their weights, from which mean, standard deviation,
+quantiles and modes follow, in all bins and replicas together.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.sample import FloatArray, IntArray
+from calibrate.sample import FloatArray, Groups, IntArray
 from calibrate.statistics.bootstrap import Poisson
+from calibrate.statistics.influence import SortedRows
 from calibrate.statistics.mode import truncated_gaussian_modes
 from calibrate.statistics.prefix import SortedPowers, Sums
 from calibrate.statistics.quantiles import ROUNDING
@@ -19,12 +21,15 @@ from calibrate.statistics.quantiles import ROUNDING
 LEVELS = np.array([0.5, 0.15865525393145707, 0.8413447460685429])
 """The median, and the quantiles at ±1 σ of a Gaussian."""
 
+Fluctuations = Groups | Poisson
+"""What errors are from: the groups that fluctuate together, in closed form, or replicas."""
+
 
 @dataclass(frozen=True)
 class Summary:
-    """Values and bootstrap errors (n_b,) of mean, std, median, half 16-84 % interval; of mode
-    and width of the Gaussian core where asked for, else NaN. Quantiles and mode are NaN where
-    weights are negative, the mode also where its fit does not converge."""
+    """Values and errors (n_b,) of mean, std, median, half 16-84 % interval; of mode and width of
+    the Gaussian core where asked for, else NaN. Quantiles and mode are NaN where weights are
+    negative, the mode also where its fit does not converge."""
 
     mean: FloatArray
     std: FloatArray
@@ -45,7 +50,7 @@ def summarise(
     w: FloatArray,
     index: IntArray,
     bins: int,
-    poisson: Poisson,
+    fluctuations: Fluctuations,
     *,
     mode: bool = False,
     ascending: IntArray | None = None,
@@ -56,18 +61,15 @@ def summarise(
     are the rows in the order of u, where the caller knows them.
     """
     table = SortedTable.of(u, w, index, bins, ascending)
-    sums = table.powers.sums()
+    sums = table.powers.once()
     nominal = table.statistics(sums)
     if mode:
         nominal[4:] = table.cores(sums, nominal[2], nominal[3])
-    parts = []
-    for counts in poisson.counts(table.order):
-        sums = table.powers.sums(counts)
-        parts.append(table.statistics(sums))
-        if mode:
-            parts[-1][4:] = table.cores(sums, nominal[4], nominal[5])
-    replicas, value = np.concatenate(parts, axis=-1), nominal[..., 0]
-    error = spread(replicas, value)
+    value = nominal[..., 0]
+    if isinstance(fluctuations, Groups):
+        error = table.errors(value, fluctuations)
+    else:
+        error = spread(table.replicas(nominal, fluctuations, mode), value)
     value[[0, 2, 4]] += table.centre
     return Summary(*value, *error)
 
@@ -98,15 +100,18 @@ class SortedTable:
         cls, u: FloatArray, w: FloatArray, index: IntArray, bins: int, ascending: IntArray | None
     ) -> SortedTable:
         order = np.argsort(u) if ascending is None else ascending
-        index = index[order]
         if bins < np.iinfo(np.int16).max:  # few numbers: sorted in linear time
             index = np.clip(index, -1, bins).astype(np.int16)
-        place = np.argsort(index, kind="stable")
-        offsets = np.searchsorted(index[place], np.arange(bins + 1))
-        order = order[place[offsets[0] : offsets[-1]]]
+        index = index[order]
+        if np.any(index[1:] < index[:-1]):
+            place = np.argsort(index, kind="stable")
+            index, order = index[place], order[place]
+        offsets = np.searchsorted(index, np.arange(bins + 1))
+        order = order[offsets[0] : offsets[-1]]
         negative = bool(np.any(w < 0))
         inside, w = u[order], w[order] / np.max(np.abs(w))
-        centre = float(np.average(inside, weights=np.abs(w) + 1e-300)) if inside.size else 0.0
+        size = np.abs(w) if negative else w
+        centre = float(size @ inside / np.sum(size)) if size.any() else 0.0
         powers = SortedPowers.of(inside - centre, w)
         return cls(order, powers, offsets - offsets[0], centre, negative)
 
@@ -127,6 +132,28 @@ class SortedTable:
             return np.full((2, self.offsets.size - 1, sums.replicas), np.nan)
         fits = truncated_gaussian_modes(sums, self.offsets, mode, width)
         return np.stack([fits.mode, fits.width])
+
+    def replicas(self, nominal: FloatArray, poisson: Poisson, mode: bool) -> FloatArray:
+        """The same (6, n_b, r) in every replica; modes, if asked for, from the nominal ones."""
+        parts = []
+        for counts in poisson.counts(self.order):
+            sums = self.powers.sums(counts)
+            parts.append(self.statistics(sums))
+            if mode:
+                parts[-1][4:] = self.cores(sums, nominal[4], nominal[5])
+        return np.concatenate(parts, axis=-1)
+
+    def errors(self, value: FloatArray, groups: Groups) -> FloatArray:
+        """Errors in closed form (6, n_b) of the values (6, n_b)."""
+        sorted_ = self.powers.values, self.powers.powers[0]
+        rows = SortedRows.of(*sorted_, self.offsets, self.order, groups)
+        moments = rows.moment_errors(value[0], value[1])
+        if self.negative:
+            return np.concatenate([moments, np.full((4, self.offsets.size - 1), np.nan)])
+        median, *_ = rows.quantile_errors(LEVELS[:1])
+        interval = rows.interval_error(float(LEVELS[1]), float(LEVELS[2]))
+        cores = rows.core_errors(value[4], value[5])
+        return np.stack([*moments, median, interval, *cores])
 
     def _quantiles(self, sums: Sums, before: FloatArray, total: FloatArray) -> FloatArray:
         """The quantiles at `LEVELS` as (3, n_b, r)."""

@@ -8,7 +8,7 @@ and as a map. Three: the same, a panel for each value of the third.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,11 @@ EXACT: Mapping[str, str] = {
     "closure/{test}/mean": "closure/{test}/exact_mean",
     "closure/{test}/bias_slope": "closure/{test}/exact_bias_slope",
     "resolution/{test}/std": "resolution/{test}/exact_std",
+    "uncertainty/{test}/sigma_cal": "uncertainty/{test}/sigma_smear",
 }
-"""Metrics, and those that hold their closed forms."""
+"""Metrics, and those that hold what they should be."""
+EXPECTED = {"sigma_cal": "smearing of the labels"}
+"""What that is where it is no closed form."""
 SHOWN = (
     "closure/nominal/bias_slope",
     "closure/nominal/mean",
@@ -44,6 +47,12 @@ SHOWN = (
     "transport/nominal/std",
     "transport/nominal/chi2_per_bin",
     "prior/application",
+    "uncertainty/nominal/sigma_stoch",
+    "uncertainty/nominal/sigma_pred",
+    "uncertainty/nominal/rmse",
+    "uncertainty/nominal/coverage_68",
+    "uncertainty/nominal/sigma_cal",
+    "uncertainty/nominal/sigma_input",
 )
 """What most people look for."""
 
@@ -56,6 +65,39 @@ class Drawn:
     figure: Any
     title: str
     text: str
+
+
+@dataclass(frozen=True)
+class Together:
+    """Metrics of one method that are compared in one frame, and what each of them is called."""
+
+    name: str
+    title: str
+    label: str
+    members: Mapping[str, str]
+
+
+TOGETHER = (
+    Together(
+        "uncertainties",
+        "Statistical and stochastic uncertainty",
+        "root mean square",
+        {
+            "uncertainty/nominal/sigma_stoch": "σ_stoch",
+            "uncertainty/nominal/sigma_pred": "σ_pred",
+            "uncertainty/nominal/rmse": "√MSE",
+        },
+    ),
+    Together(
+        "smearing",
+        "Uncertainty of the reference",
+        "σ_cal",
+        {
+            "uncertainty/nominal/sigma_cal": "smeared labels",
+            "uncertainty/nominal/sigma_input": "smeared inputs",
+        },
+    ),
+)
 
 
 def parameters(points: Sequence[Point]) -> list[str]:
@@ -89,8 +131,12 @@ def figures(
     curves = swept_curves(points, swept, folder) if len(swept) == 1 else []
     if curves:
         yield Drawn("bias", swept_closure_figure(curves), "Bias against the truth", BIAS)
-    for name in metric_names(points, asked):
-        yield from _of_metric(name, points, swept, main)
+    names = metric_names(points, asked)
+    together = [each for each in TOGETHER if len(swept) == 1 and set(each.members) & set(names)]
+    yield from (_drawn_together(each, names, points, swept, main) for each in together)
+    for name in names:
+        if not any(name in each.members for each in together):
+            yield from _of_metric(name, points, swept, main)
 
 
 BIAS = (
@@ -115,6 +161,21 @@ def _of_metric(
         title = f"{label}, as a map"
         text = f"{name} over {where}: value ± {_uncertainty(points)}."
         yield Drawn(f"map_{stem}", metric_map(found[0], swept[0], second, third), title, text)
+
+
+def _drawn_together(
+    family: Together, names: Sequence[str], points: Sequence[Point], swept: Sequence[str], main: str
+) -> Drawn:
+    """The members of a family that were measured, against the one parameter that was swept."""
+    found = [
+        replace(swept_metric(name, points, swept, main, main), label=family.label, method=called)
+        for name, called in family.members.items()
+        if name in names
+    ]
+    told = ", ".join(each.method for each in found)
+    text = f"{told} of {main} against {swept[0]} on the test sample {NOMINAL}; points and bands: "
+    text += f"{_uncertainty(points)}."
+    return Drawn(family.name, metric_figure(found, swept[0]), family.title, text)
 
 
 def _uncertainty(points: Sequence[Point]) -> str:
@@ -151,6 +212,7 @@ def swept_metric(
         spread=_array([each.spread for each in found]),
         runs=_array([float(len(p.jobs)) for p in having]),
         exact=_array(exact),
+        expected=EXPECTED.get(name.rpartition("/")[2], "closed form"),
     )
 
 

@@ -20,12 +20,14 @@ TOLD_APART = 2.0
 TO_ZERO = {
     "closure": ("bias_slope", "max_abs_bias"),
     "point_resolution": ("pull_mean",),
+    "uncertainty": ("pull_mean", "crps", "ence"),
     "prior": ("application", "sensitivity"),
     "transport": ("ks", "wasserstein"),
 }
 TO_REFERENCE = ("mean", "median", "mode")
 TO_VALUE = {
     "point_resolution": {"pull_width": 1.0, "coverage_68": 0.6827, "coverage_95": 0.95},
+    "uncertainty": {"pull_width": 1.0, "coverage_68": 0.6827, "coverage_95": 0.95},
     "transport": {"auc": 0.5},
 }
 TO_DATA = ("mean", "std", "iqr")

@@ -9,10 +9,11 @@ from typing import Any
 
 from calibrate.errors import ConfigurationError, MisfitError
 from calibrate.records import Outcome
-from calibrate.study import REGRESSION, TRANSPORT
+from calibrate.study import INFERENCE, REGRESSION, TRANSPORT
 
 Options = Mapping[str, Any]
-KINDS = {REGRESSION: "closure", TRANSPORT: "transport"}
+KINDS = {"closure": REGRESSION, "transport": TRANSPORT, "score": INFERENCE, "likelihood": INFERENCE}
+"""The kind of task of a run that has metrics whose names begin so."""
 FEWEST = 2
 UNRELATED = ("data.spectators", "data.uncalibrated", "data.tests")
 """Options of a dataset that change no number of a test sample that two runs share."""
@@ -57,14 +58,15 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """`regression` or `transport`, by its metrics; MisfitError for a run with neither."""
+        """`regression`, `transport` or `inference`, by its metrics; MisfitError for a run without
+        any of their metrics."""
         found = {name.split("/")[0] for name in self.outcome.metrics[self.method]}
-        for kind, metrics in KINDS.items():
+        for metrics, kind in KINDS.items():
             if metrics in found:
                 return kind
         raise MisfitError(
-            f"{self.folder} has neither closure nor transport metrics to compare: run it with "
-            "evaluator=[closure] or evaluator=[transport]"
+            f"{self.folder} has neither {', '.join(KINDS)} metrics to compare: run it with "
+            "evaluator=[closure], [transport] or [score]"
         )
 
     def samples_beside(self, first: Run) -> str:
