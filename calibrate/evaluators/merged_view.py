@@ -16,7 +16,8 @@ from calibrate.evaluators.pile import one_bin
 from calibrate.evaluators.residuals import Residual
 from calibrate.evaluators.resolution import resolution_fit, term_scalars
 from calibrate.evaluators.slices import Slicing, failing_cells
-from calibrate.evaluators.view import Answer, Binning, Scalars, bias_metrics, locations, told
+from calibrate.evaluators.told import told
+from calibrate.evaluators.view import Answer, Binning, Scalars, bias_metrics, locations
 from calibrate.records import ClosureCurve, Record, SlicedClosure
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics import Summary, bin_index, binned_sum, grouped_squares

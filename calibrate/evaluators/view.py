@@ -18,6 +18,7 @@ from calibrate.evaluators.residuals import (
 )
 from calibrate.evaluators.resolution import resolution_fit, term_scalars
 from calibrate.evaluators.slices import Sliced, failing_cells, sliced_closure
+from calibrate.evaluators.told import told
 from calibrate.records import (
     MINIMUM_EFFECTIVE,
     ClosureCurve,
@@ -38,7 +39,6 @@ from calibrate.statistics import (
 )
 from calibrate.task import ClosedForm
 
-OUTSIDE_FRACTION = 1e-3
 COVERAGE_LEVELS = {"coverage_68": 1.0, "coverage_95": 1.96}
 
 Scalars = dict[str, Quantity]
@@ -253,26 +253,6 @@ class View:
     def _error(self, influence: FloatArray) -> float:
         """Of what changes by the mean of `influence` (n,), itself of mean zero."""
         return mean_error(influence, 0.0, self.sample.w, self.sample.groups)
-
-
-def told(
-    method: str, label: str, outside: float, negative: bool, size: float, curve: ClosureCurve
-) -> list[str]:
-    """Warnings of a share of events `outside` the range of the training, of negative weights, and
-    of `size` effective events that do not fill the bins."""
-    found = []
-    if outside > OUTSIDE_FRACTION:
-        share = f"{100 * outside:.2g} % of {label} lies"
-        found.append(f"{method}: {share} outside the range it was derived in")
-    if negative:
-        found.append(f"{label} has negative weights: no medians, intervals and modes")
-    enough = np.count_nonzero(curve.n_effective >= MINIMUM_EFFECTIVE)
-    if enough < 3:
-        bins = "no bin" if enough == 0 else f"only {enough} bin{'s' if enough > 1 else ''}"
-        found.append(
-            f"{label}: {size:.0f} effective events fill {bins} of {MINIMUM_EFFECTIVE} or more"
-        )
-    return found
 
 
 def locations(r: Residual, whole: Summary) -> Scalars:
