@@ -24,9 +24,7 @@ from calibrate.methods.polynomial import Polynomial
 from calibrate.methods.resampled import AveragedEnsemble
 from calibrate.methods.response_map import ResponseMap
 from calibrate.methods.score_network import ScoreNetwork
-from calibrate.storage import load_state
-
-FITTED_FILE = "fitted.h5"
+from calibrate.storage import fitted_file, load_state
 
 
 class Stored(Protocol):
@@ -86,12 +84,6 @@ def load(path: str | Path) -> Fitted:
         return _rebuilt(path, kind, state)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise StorageError(f"{path} holds a damaged '{kind}': {error!r}") from error
-
-
-def fitted_file(path: str | Path) -> Path:
-    """The `fitted.h5` of a run folder, or the file itself."""
-    path = Path(path)
-    return path / FITTED_FILE if path.is_dir() else path
 
 
 def _rebuilt(path: Path, kind: str, state: State) -> Fitted:

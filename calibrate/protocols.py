@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from calibrate.context import Context
 from calibrate.estimate import Calibration, Score, TransportMap
 from calibrate.records import Findings
-from calibrate.task import InferenceTask, RegressionTask, TransportTask
+from calibrate.task import InferenceTask, RegressionTask, TransportTask, Whole
 
 
 class Regressor(Protocol):
@@ -145,4 +145,17 @@ class CheckingDataset(Protocol):
 
     def check(self, kind: str) -> None:
         """Raise ConfigurationError if an option that this kind of task needs is not given."""
+        ...
+
+
+@runtime_checkable
+class FileDataset(Protocol):
+    """A dataset whose files can be taken one by one."""
+
+    def files(self) -> list[tuple[Path, float]]:
+        """The files, each with the factor for its weights."""
+        ...
+
+    def whole(self, context: Context) -> Whole:
+        """All events, for what is not fitted to them."""
         ...

@@ -16,6 +16,7 @@ from calibrate.errors import ConfigurationError, DataError, nearest
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+KeyArray = NDArray[np.uint64]
 Array = TypeVar("Array", FloatArray, IntArray)
 
 MINIMUM_EVENTS = 100

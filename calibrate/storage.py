@@ -18,10 +18,12 @@ import h5py
 import numpy as np
 
 from calibrate.errors import StorageError, nearest
+from calibrate.estimate import Domain
 from calibrate.records import RECORDS, Record
 
 SCHEMA = 1
 RECORDS_KIND = "records"
+FITTED_FILE = "fitted.h5"
 
 
 @contextmanager
@@ -80,6 +82,26 @@ def load_state(path: Path) -> tuple[str, dict[str, Any]]:
             return str(file.attrs["kind"]), _read_mapping(file)
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise StorageError(f"{path} cannot be read: {error}") from error
+
+
+def fitted_file(path: str | Path) -> Path:
+    """The `fitted.h5` of a run folder, or the file itself."""
+    path = Path(path)
+    return path / FITTED_FILE if path.is_dir() else path
+
+
+def load_domain(path: Path) -> Domain:
+    """The columns that a stored calibration was derived with, without building it.
+
+    Raises StorageError as `load_state`, and if the file holds no calibration.
+    """
+    kind, state = load_state(path)
+    try:
+        while "members" in state:  # of an ensemble, the nominal one first
+            state = state["members"][0]["state"]
+        return Domain.from_state(state["domain"])
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"{path} holds '{kind}', no calibration") from error
 
 
 def save_records(path: Path, records: Sequence[Record]) -> None:

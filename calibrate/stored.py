@@ -53,7 +53,8 @@ class AllEvents:
     keep_split: bool = False
 
     def regression(self, context: Context) -> RegressionTask:
-        """The dataset's task, with training events and complement together as `nominal`."""
+        """The dataset's task, with training events and complement together as `nominal`, which
+        then is what tolerances and ranges refer to, too."""
         task = self._named(self.data.regression(context))
         if not task.files:
             return task
@@ -62,7 +63,8 @@ class AllEvents:
                 return task
             whole = concatenate([task.train, task.tests[NOMINAL]])
             note = f"the files are not those of the training: all {len(whole)} events are tested"
-            return replace(task, tests={**task.tests, NOMINAL: whole}, notes=(*task.notes, note))
+            tests = {**task.tests, NOMINAL: whole}
+            return replace(task, train=whole, tests=tests, notes=(*task.notes, note))
         if self.same_split:
             note = "tested on the complement of the training events: files, options, seed are equal"
             return replace(task, notes=(*task.notes, note))
@@ -74,8 +76,15 @@ class AllEvents:
 
     def _named(self, task: RegressionTask) -> RegressionTask:
         """With a warning where the truth has another name than in the training."""
-        names = [column.name for column in task.train.z_columns]
-        if names == list(self.estimated):
-            return task
-        warning = f"the calibration estimates {', '.join(self.estimated)}, compared here with "
-        return replace(task, warnings=(*task.warnings, f"{warning}{', '.join(names)}"))
+        told = other_names(self.estimated, task)
+        return replace(task, warnings=(*task.warnings, *told)) if told else task
+
+
+def other_names(estimated: Sequence[str], task: RegressionTask) -> tuple[str, ...]:
+    """A warning where the truth has another name than what a calibration estimates."""
+    names = [column.name for column in task.train.z_columns]
+    if names == list(estimated):
+        return ()
+    return (
+        f"the calibration estimates {', '.join(estimated)}, compared here with {', '.join(names)}",
+    )

@@ -201,7 +201,9 @@ def conclude(loaded: Loaded, fits: Fits, about: Mapping[str, Any], configuration
         found = [_found(each, fits, task, refit, context.child(name))
                  for name, each in study.evaluators.items()]  # fmt: skip
     run_block = {**about, "seconds": loaded.seconds, "data_sha256": dict(task.files)}
-    return Result(fits, _outcome(fits, task, found, run_block, configuration))
+    summaries = {label: fit.summary for label, fit in fits.items()}
+    told = task.notes, task.warnings
+    return Result(fits, outcome_of(summaries, *told, found, run_block, configuration))
 
 
 def _refit(study: Study, context: Context) -> Callable[..., Any]:
@@ -221,37 +223,39 @@ def _found(evaluator: Any, *given: Any) -> Findings:  # noqa: ANN401 - of either
     return found
 
 
-def _outcome(
-    fits: Mapping[str, Fitted],
-    task: AnyTask,
-    found: list[Findings],
+def outcome_of(
+    summaries: Mapping[str, FitSummary],
+    notes: Sequence[str],
+    warnings: Sequence[str],
+    found: Sequence[Findings],
     run_block: Mapping[str, Any],
     configuration: str,
 ) -> Outcome:
-    summaries = {label: fit.summary for label, fit in fits.items()}
+    """What evaluators found, put together; `summaries` by label, the studied method first, `notes`
+    and `warnings` of the task."""
     metrics: dict[str, dict[str, Quantity]] = {
         label: _fit_metrics(summary) for label, summary in summaries.items()
     }
-    tables: dict[str, dict[str, Table]] = {label: {} for label in fits}
+    tables: dict[str, dict[str, Table]] = {label: {} for label in summaries}
     records: list[Record] = []
-    warnings = list(task.warnings)
-    warnings += [f"{label}: {text}" for label, s in summaries.items() for text in s.warnings]
+    told = [*warnings]
+    told += [f"{label}: {text}" for label, s in summaries.items() for text in s.warnings]
     for findings in found:
-        for label in fits:
+        for label in summaries:
             metrics[label] |= findings.scalars.get(label, {})
             tables[label] |= findings.tables.get(label, {})
         records += findings.records
-        warnings += findings.warnings
+        told += findings.warnings
     curves = {k: s.curve for k, s in summaries.items() if s.curve is not None}
     records += [replace(curve, method=label) for label, curve in curves.items()]
     return Outcome(
-        methods=tuple(fits),
+        methods=tuple(summaries),
         metrics=metrics,
         tables=tables,
         records=tuple(records),
         summaries=summaries,
-        notes=task.notes,
-        warnings=tuple(warnings),
+        notes=tuple(notes),
+        warnings=tuple(told),
         run=run_block,
         configuration=configuration,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from calibrate.sample import (
     BoolArray,
     Column,
     FloatArray,
+    KeyArray,
     Sample,
     without_truth,
 )
@@ -89,6 +90,14 @@ class RegressionTask:
             if name not in names:
                 raise ConfigurationError(f"no feature '{name}': {nearest(name, names)}")
         return tuple(names.index(name) for name in self.uncalibrated)
+
+
+class Whole(NamedTuple):
+    """All events of some files as a task, training sample and `nominal` in one, and a number for
+    each of their groups that is the same in every file, where the user names the groups."""
+
+    task: RegressionTask
+    group_keys: KeyArray | None
 
 
 @dataclass(frozen=True)

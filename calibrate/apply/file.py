@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from calibrate.apply.estimates import Applied, Estimates
-from calibrate.apply.layout import Layout
+from calibrate.apply.layout import Layout, stems_of
 from calibrate.checks import choice, positive_integer
 from calibrate.context import Advance, Context
 from calibrate.errors import ConfigurationError, DataError, StorageError
@@ -70,6 +70,7 @@ def apply(
     be refused, StorageError if the target exists or cannot be written; then nothing is left.
     """
     _refuse_target(target)
+    check(calibration.domain, options)
     table = open_table(source, options.tree)
     _refuse_suffix(source, target, table)
     if options.friend and not isinstance(table, RootTable):
@@ -138,13 +139,20 @@ class _First:
         return cls(jagged[0] if jagged else None, single)
 
 
-def _features(domain: Domain, table: Table, options: Options) -> list[Expression]:
+def check(domain: Domain, options: Options) -> None:
+    """Raise ConfigurationError for options that do not go with a calibration, before any file is
+    opened."""
     known = [column.name for column in domain.x_columns]
     for name in options.columns:
         if name not in known:
             raise ConfigurationError(
                 f"--column {name}=…: the calibration has the features {', '.join(known)}"
             )
+    stems_of(domain, options.names)
+
+
+def _features(domain: Domain, table: Table, options: Options) -> list[Expression]:
+    known = [column.name for column in domain.x_columns]
     try:
         return [Expression.parse(options.columns.get(name, name), table.names) for name in known]
     except DataError as error:

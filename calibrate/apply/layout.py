@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrate.errors import ConfigurationError
-from calibrate.estimate import Calibration, Estimate
+from calibrate.estimate import Calibration, Domain, Estimate
 from calibrate.sample import BoolArray, FloatArray
 
 
@@ -24,17 +24,7 @@ class Layout:
     @classmethod
     def of(cls, calibration: Calibration, names: Sequence[str], single: bool) -> Layout:
         domain = calibration.domain
-        truths = [column.name for column in domain.z_columns]
-        stems = list(names) or [re.sub(r"\W+", "_", name).strip("_") for name in truths]
-        for stem in stems:
-            if not re.fullmatch(r"[\w.]+", stem):
-                raise ConfigurationError(
-                    f"--name takes letters, digits, _ and . only: got {stem!r}"
-                )
-        if len(stems) != len(truths):
-            raise ConfigurationError(
-                f"--name is needed once for each of {', '.join(truths)}: got {list(names)}"
-            )
+        stems = stems_of(domain, names)
         middle = 0.5 * domain.x_range.sum(axis=0, keepdims=True)
         example = calibration.estimate(np.where(np.isfinite(middle), middle, 1.0))
         real = np.dtype(np.float32 if single else np.float64)
@@ -68,6 +58,21 @@ class Layout:
             return {name: np.ascontiguousarray(rows[name]) for name, _ in self.fields}
 
         return read
+
+
+def stems_of(domain: Domain, names: Sequence[str]) -> list[str]:
+    """The stems of the new columns' names, one for each truth; ConfigurationError for names that
+    are no words, or too many or too few."""
+    truths = [column.name for column in domain.z_columns]
+    stems = list(names) or [re.sub(r"\W+", "_", name).strip("_") for name in truths]
+    for stem in stems:
+        if not re.fullmatch(r"[\w.]+", stem):
+            raise ConfigurationError(f"--name takes letters, digits, _ and . only: got {stem!r}")
+    if len(stems) != len(truths):
+        raise ConfigurationError(
+            f"--name is needed once for each of {', '.join(truths)}: got {list(names)}"
+        )
+    return stems
 
 
 def _names(stems: Sequence[str], example: Estimate) -> list[str]:

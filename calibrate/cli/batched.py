@@ -18,12 +18,9 @@ from pathlib import Path
 from typing import Protocol
 
 from calibrate.checks import positive_integer
-from calibrate.cli.planning import built
 from calibrate.cli.processes import GLANCE, Worker, cores, dismiss, employed
-from calibrate.cli.recipe import Recipe
 from calibrate.cli.side_by_side import work_together
-from calibrate.methods.together import network_shape
-from calibrate.sweep.job import PLANNED, Job
+from calibrate.sweep.job import KIND, PLANNED, RUN, Job
 from calibrate.sweep.ledger import Ledger
 
 NO_GAIN = "no company for closed forms, full-batch fits, shapes of one job, jobs started before"
@@ -88,7 +85,14 @@ def _batches(
 def _shape(ledger: Ledger, job: Job) -> Hashable | None:
     """What the networks of jobs have in common that are trained side by side, as far as it is
     known before their data is."""
-    plan = built(Recipe(**ledger.recipe(job.number)))
+    recipe = ledger.recipe(job.number)
+    if recipe.get(KIND, RUN) != RUN:
+        return None
+    from calibrate.cli.planning import built  # brings torch, as does network_shape
+    from calibrate.cli.recipe import Recipe
+    from calibrate.methods.together import network_shape
+
+    plan = built(Recipe(**recipe))
     shape = network_shape(plan.study.methods[plan.method])
     return None if shape is None else (plan.data, plan.compare_with, shape)
 

@@ -1,25 +1,23 @@
-"""The end of a sweep: tables and page are written, and what is not done is told."""
+"""The end of a sweep: what its jobs leave together is written, and what is not done is told."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from calibrate.errors import nearest
-from calibrate.sweep.collect import (
-    AVERAGES,
-    JOBS,
-    averaged,
-    job_columns,
-    measured,
-    point_columns,
-    write_tables,
-)
-from calibrate.sweep.gallery import figures
-from calibrate.sweep.job import DONE
+from calibrate.sweep.job import APPLY, DONE, EVALUATE, KIND, RUN
 from calibrate.sweep.ledger import Ledger
-from calibrate.sweep.page import write_page
 from calibrate.sweep.told import undone, verdict
+
+COLLECT: Mapping[str, str] = {
+    RUN: "calibrate.cli.collect_runs",
+    APPLY: "calibrate.cli.apply_table",
+    EVALUATE: "calibrate.cli.evaluate_merge",
+}
+"""By the kind of the jobs, the module whose `collect(ledger)` writes what is done so far and gives
+its path; imported when it is needed, since it may bring figures and torch."""
 
 
 def end(ledger: Ledger, seconds: float) -> int:
@@ -28,8 +26,12 @@ def end(ledger: Ledger, seconds: float) -> int:
     for line in undone(jobs, stopped):
         print(line, file=sys.stderr)
     print(f"{verdict(jobs)} in {seconds:.1f} s", flush=True)
-    print(collect(ledger))
-    return 0 if all(job.state == DONE for job in jobs) else 1
+    done = all(job.state == DONE for job in jobs)
+    if not done and ledger.about().get(KIND) == EVALUATE:
+        print(f"no report of a part of the files: calibrate sweep collect {ledger.folder} makes it")
+    else:
+        print(collect(ledger))
+    return 0 if done else 1
 
 
 def collect_folder(folder: str) -> Path:
@@ -39,24 +41,7 @@ def collect_folder(folder: str) -> Path:
 
 
 def collect(ledger: Ledger) -> Path:
-    """Write the tables and the page of what is done so far; returns the page's path."""
-    about = ledger.about()
-    runs = measured(ledger)
-    points = averaged(runs)
-    known = {key: about[key] for key in ("command", "version")}
-    write_tables(ledger.folder, JOBS, job_columns(runs), known)
-    write_tables(ledger.folder, AVERAGES, point_columns(points), known)
-    asked = about.get("metrics")
-    names = {name for point in points for name in point.metrics}
-    for name in asked or ():
-        if points and name not in names:
-            told = f"sweep.metrics: no metric '{name}': {nearest(name, names)}"
-            print(f"warning: {told}", file=sys.stderr)
-    drawn = list(figures(points, ledger.folder, _studied(ledger), asked))
-    return write_page(ledger, points, drawn, asked)
-
-
-def _studied(ledger: Ledger) -> str:
-    """The studied method, whose metrics have no prefix: of the first job, if it is swept."""
-    method: str = ledger.recipe(0)["method"]
-    return method
+    """Write what the jobs of this kind leave together, of what is done so far; returns its path."""
+    module = importlib.import_module(COLLECT[ledger.about().get(KIND, RUN)])
+    path: Path = module.collect(ledger)
+    return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from calibrate.cli.compose import METHOD, named_groups
@@ -14,15 +14,19 @@ from calibrate.cli.recipe import plain_options
 from calibrate.cli.run import execute
 from calibrate.data.training_sample import OPTIONS, TrainingSample
 from calibrate.errors import ConfigurationError
+from calibrate.estimate import Calibration
 from calibrate.evaluators.prior_stress import PriorStress
-from calibrate.loading import fitted_file, load_calibration
+from calibrate.loading import load_calibration
 from calibrate.provenance import sha256
 from calibrate.report.files import CONFIGURATION_FILE, JSON_FILE
+from calibrate.storage import fitted_file
 from calibrate.stored import AllEvents, Stored
 from calibrate.study import Study
 
 BASELINE = "none"
 UNNAMED = "stored"
+UNTRAINED = (BASELINE, "column")
+"""Methods that nothing is derived for."""
 HARMLESS = (
     *("spectators", "units", "uncalibrated", "positive", "tests", "resonance_masses"),
     *OPTIONS,
@@ -32,36 +36,76 @@ DATA_SIDE = "target_"
 that begin so are about the data of a transport."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An evaluation that is asked for: the calibration of a run and its label, the plan of what it
+    is evaluated on and beside, the overrides completed; `trained_on` are the sha256 of the files of
+    its training."""
+
+    run: str
+    calibration: Calibration
+    label: str
+    planned: Plan
+    overrides: tuple[str, ...]
+    trained: Mapping[str, Any]
+    trained_on: frozenset[str]
+
+    @classmethod
+    def of(cls, run: str, overrides: Sequence[str]) -> Asked:
+        """Load the calibration and compose the rest; a method in the overrides is compared with it.
+
+        Raises ConfigurationError for options that derive a calibration again.
+        """
+        calibration = load_calibration(run)
+        document, trained = _document(run), _configuration(run)
+        named = named_groups(overrides)
+        added = [] if METHOD in named else [f"{METHOD}={BASELINE}"]
+        added += [f"seed={trained['seed']}"] if "seed" in trained and "seed" not in named else []
+        planned = plan([*overrides, *added])
+        _refuse_fits(planned)
+        label = str(document.get("run", {}).get("method", UNNAMED))
+        label = UNNAMED if label in planned.study.methods else label
+        trained_on = frozenset(document.get("run", {}).get("data_sha256", {}).values())
+        complete = (*overrides, *added)
+        return cls(run, calibration, label, planned, complete, trained, trained_on)
+
+    @property
+    def fitted_beside(self) -> list[str]:
+        """The methods beside it that are trained on the data."""
+        return [name for name in self.planned.study.methods if name not in UNTRAINED]
+
+    @property
+    def truths(self) -> list[str]:
+        """The truth columns that it estimates."""
+        return [column.name for column in self.calibration.domain.z_columns]
+
+    def plan(self, data: Any) -> Plan:  # noqa: ANN401 - any dataset
+        """The plan with the calibration as the studied method, on this dataset."""
+        study = self.planned.study
+        methods = {self.label: Stored(self.calibration), **study.methods}
+        others = (self.planned.method, *self.planned.compare_with)
+        changed = Study(data, methods, study.evaluators)
+        return replace(self.planned, study=changed, method=self.label, compare_with=others)
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """Which calibration it is, for the report."""
+        return {"path": self.run, "sha256": sha256(fitted_file(self.run))}
+
+
 def evaluate(run: str, overrides: Sequence[str]) -> int:
     """Evaluate a run's calibration; a method in the overrides is compared with it."""
-    calibration = load_calibration(run)
-    document, trained = _document(run), _configuration(run)
-    named = named_groups(overrides)
-    added = [] if METHOD in named else [f"{METHOD}={BASELINE}"]
-    added += [f"seed={trained['seed']}"] if "seed" in trained and "seed" not in named else []
-    planned = plan([*overrides, *added])
-    _refuse_fits(planned)
-    label = str(document.get("run", {}).get("method", UNNAMED))
-    label = UNNAMED if label in planned.study.methods else label
-    needs_training = set(planned.study.methods) - {BASELINE, "column"}
-    trained_on = document.get("run", {}).get("data_sha256", {}).values()
-    data: Any = planned.study.data
-    study = Study(
-        AllEvents(
-            data,
-            frozenset(trained_on),
-            _same_split(trained, planned.configuration),
-            [column.name for column in calibration.domain.z_columns],
-            keep_split=bool(needs_training),
-        ),
-        {label: Stored(calibration), **planned.study.methods},
-        planned.study.evaluators,
+    asked = Asked.of(run, overrides)
+    data: Any = asked.planned.study.data
+    events = AllEvents(
+        data,
+        asked.trained_on,
+        _same_split(asked.trained, asked.planned.configuration),
+        asked.truths,
+        keep_split=bool(asked.fitted_beside),
     )
-    others = (planned.method, *planned.compare_with)
-    changed: Plan = replace(planned, study=study, method=label, compare_with=others)
     command = shlex.join(["calibrate", "evaluate", run, *overrides])
-    stored = {"stored": {"path": run, "sha256": sha256(fitted_file(run))}}
-    return execute(changed, command, stored)
+    return execute(asked.plan(events), command, {"stored": asked.stored})
 
 
 def _refuse_fits(planned: Plan) -> None:

@@ -111,8 +111,8 @@ class Task:
 
     def __call__(self, composed: DictConfig) -> None:
         """Do the job whose number is given, unless it is done or the sweep is stopped."""
-        load_libraries()
         with Ledger(self.folder) as ledger:
+            load_libraries(ledger)
             job = ledger.claim(composed.job)
             if job:
                 do(ledger, job, self.threads)

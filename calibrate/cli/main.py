@@ -76,8 +76,7 @@ def run_command(
 
 @cli.command("apply", context_settings={"max_content_width": 100})
 @click.argument("run", metavar="RUN", shell_complete=complete_run_folder)
-@click.argument("source", metavar="INPUT", type=click.Path())
-@click.argument("target", metavar="OUTPUT", type=click.Path())
+@click.argument("given", nargs=-1, metavar="INPUT… OUTPUT", type=click.Path())
 @click.option("--column", "columns", multiple=True, metavar="FEATURE=EXPRESSION",
               help="Where a feature is in INPUT, if not in the column of its name.")  # fmt: skip
 @click.option("--name", "names", multiple=True, help="Stem of the new columns' names, per truth.")
@@ -86,7 +85,8 @@ def run_command(
 @click.option("--chunk", "rows", default=100_000, show_default=True, help="Rows read at a time.")
 @click.option("--tree", help="ROOT tree, HDF5 group or compound dataset of INPUT.")
 @click.option("--friend", is_flag=True, help="ROOT: a tree beside the old one, in a copied file.")
-def apply_command(run: str, source: str, target: str, columns: tuple[str, ...],
+@click.pass_context
+def apply_command(ctx: click.Context, run: str, given: tuple[str, ...], columns: tuple[str, ...],
                   names: tuple[str, ...], outside: str, rows: int, tree: str | None,
                   friend: bool) -> None:  # fmt: skip
     """Write OUTPUT, a copy of INPUT with the calibration of RUN as new columns.
@@ -94,23 +94,39 @@ def apply_command(run: str, source: str, target: str, columns: tuple[str, ...],
     ROOT, HDF5, Parquet, CSV and other text; jagged stays jagged, other columns stay untouched.
     The columns are STEM_calibrated, STEM_sigma (the resolution, where one is quoted), STEM_up and
     STEM_down (runs with replicas), and STEM_valid, false outside the range of the training sample.
-    """
-    from calibrate.cli.apply import apply_run
 
-    for line in apply_run(run, source, target, columns, names, outside, rows, tree, friend):
-        click.echo(line)
+    Several INPUTs, or a quoted pattern, are jobs: OUTPUT is a folder then, and takes files of the
+    same names. The same command goes on where it ended; what is done is skipped. Options of the
+    jobs are KEY=VALUE: hydra.launcher.workers=4, hydra/launcher=…, sweep.files=10 (files of one
+    job), sweep.retry=failed, sweep.fail_fast=true.
+    """
+    from calibrate.cli.apply import apply_options, apply_run
+
+    options = apply_options(columns, names, outside, rows, tree, friend)
+    ctx.exit(apply_run(run, given, options))
 
 
 @cli.command("evaluate", context_settings={"ignore_unknown_options": True})
 @click.argument("run", metavar="RUN", shell_complete=complete_run_folder)
 @click.argument("overrides", nargs=-1, shell_complete=complete_override)
+@click.option("-m", "--multirun", is_flag=True, help="Chunks of files as jobs, merged at the end.")
 @click.pass_context
-def evaluate_command(ctx: click.Context, run: str, overrides: tuple[str, ...]) -> None:
+def evaluate_command(
+    ctx: click.Context, run: str, overrides: tuple[str, ...], multirun: bool
+) -> None:
     """Evaluate the stored calibration of RUN on another dataset, and leave a report.
 
     OVERRIDES are key=value as for `calibrate run`: data=… is needed; method=… is shown beside it,
     such as method=column method.z=jet_pt_jec, an estimate that stands in a column of the data.
+
+    With -m each chunk of sweep.files files is a job (data=table 'data.path=in/*.root'
+    'evaluator=[closure]'), and events may be more than the memory holds. The same command with the
+    same sweep.dir goes on where it ended.
     """
+    if multirun:
+        from calibrate.cli.evaluate_files import evaluate_files
+
+        ctx.exit(evaluate_files(run, overrides))
     from calibrate.cli.evaluate import evaluate
 
     ctx.exit(evaluate(run, overrides))

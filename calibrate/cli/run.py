@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +22,14 @@ from calibrate.context import Context
 from calibrate.errors import CalibrateError, StorageError
 from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSample
 from calibrate.report import inference_verdict, transport_verdict
-from calibrate.report.files import create_run_folder, write
+from calibrate.report.files import HTML_FILE, create_run_folder, write
 from calibrate.report.verdict import sentence
-from calibrate.study import Fits, Loaded, conclude, fit, load
+from calibrate.study import Fits, Loaded, Result, Study, conclude
+from calibrate.study import run as run_study
 
 LOG_FILE = "run.log"
+Solve = Callable[[Study, Context, Mapping[str, Any], str], Result]
+"""What makes a result of a study: `study.run`, or what stands for it."""
 log = logging.getLogger("calibrate")
 
 
@@ -37,19 +40,37 @@ def run(overrides: Sequence[str]) -> int:
 
 def execute(planned: Plan, command: str, about: Mapping[str, Any] | None = None) -> int:
     """Run what is planned; `about` goes into the `run` block of the report."""
-    folder = create_run_folder(Path(planned.output), planned.data, planned.method)
-    _tell(run_in(folder, planned, command, planned.context(progress()), about or {}), folder)
+    print(executed(planned, command, planned.context(progress()), about or {}))
     return 0
 
 
+def executed(
+    planned: Plan,
+    command: str,
+    context: Context,
+    about: Mapping[str, Any],
+    solve: Solve = run_study,
+) -> Path:
+    """Solve what is planned in a run folder of its own, and tell verdicts; the page's path."""
+    folder = create_run_folder(Path(planned.output), planned.data, planned.method)
+    _tell(run_in(folder, planned, command, context, about, solve))
+    return folder / HTML_FILE
+
+
 def run_in(
-    folder: Path, planned: Plan, command: str, context: Context, about: Mapping[str, Any]
+    folder: Path,
+    planned: Plan,
+    command: str,
+    context: Context,
+    about: Mapping[str, Any],
+    solve: Solve = run_study,
 ) -> Outcome:
     """Run what is planned in a new, empty folder; a failure leaves its traceback in run.log."""
     with logged(folder, command):
-        loaded = load(planned.study, context)
-        (fits,) = fit([loaded])
-        return _concluded(folder, planned, command, loaded, fits, about)
+        known = {**_about(planned, command), **about}
+        return _written(
+            folder, planned, solve(planned.study, context, known, planned.configuration), context
+        )
 
 
 def conclude_in(
@@ -57,20 +78,18 @@ def conclude_in(
 ) -> Outcome:
     """Evaluate fits that were made together with others', and write their report."""
     with logged(folder, "fitted"):
-        return _concluded(folder, planned, command, loaded, fits, about)
+        known = {**_about(planned, command), **about}
+        result = conclude(loaded, fits, known, planned.configuration)
+        return _written(folder, planned, result, loaded.context)
 
 
-def _concluded(
-    folder: Path, planned: Plan, command: str, loaded: Loaded, fits: Fits, about: Mapping[str, Any]
-) -> Outcome:
-    known = {**_about(planned, command), **about}
-    result = conclude(loaded, fits, known, planned.configuration)
+def _written(folder: Path, planned: Plan, result: Result, context: Context) -> Outcome:
     if planned.note:
         notes = (planned.note, *result.outcome.notes)
         result = replace(result, outcome=replace(result.outcome, notes=notes))
     for warning in result.outcome.warnings:
         log.warning(warning)
-    outcome = write(folder, result, planned.figures, loaded.context)
+    outcome = write(folder, result, planned.figures, context)
     log.info("report written")
     return outcome
 
@@ -93,7 +112,7 @@ def _about(planned: Plan, command: str) -> dict[str, Any]:
     }
 
 
-def _tell(outcome: Outcome, folder: Path) -> None:
+def _tell(outcome: Outcome) -> None:
     for text in outcome.warnings:
         print(f"warning: {text}", file=sys.stderr)
     for method in outcome.methods:
@@ -106,7 +125,6 @@ def _tell(outcome: Outcome, folder: Path) -> None:
             print(transport_verdict.sentence(tests))
         if inference_verdict.measured(outcome):
             print(inference_verdict.sentence_and_state(method, outcome)[0])
-    print(folder / "report.html")
 
 
 class LogFile(logging.FileHandler):

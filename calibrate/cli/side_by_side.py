@@ -44,10 +44,10 @@ def work_together(folder: Path, numbers: Sequence[int], threads: int | None = No
     leaves them as they are."""
     import torch
 
-    load_libraries()
     if threads is not None:
         torch.set_num_threads(threads)
     with Ledger(folder) as ledger:
+        load_libraries(ledger)
         batch = Batch(ledger, [job for n in numbers if (job := ledger.claim(n))])
         try:
             batch.work()

@@ -16,14 +16,13 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from calibrate import provenance
-from calibrate.checks import choice
+from calibrate.checks import choice, positive_integer
 from calibrate.cli.batched import Batched
 from calibrate.cli.collect import end
 from calibrate.cli.combinations import Combination, Composer, Swept, parsed
 from calibrate.cli.compose import METHOD, compose
 from calibrate.cli.groups import options
 from calibrate.cli.launchers import Local, Plugin, launcher_of
-from calibrate.cli.planning import built
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
 from calibrate.protocols import FromFiles
 from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, Planned, content_hash, unique
@@ -51,17 +50,17 @@ class Request:
 def sweep(overrides: Sequence[str]) -> int:
     """Run every combination that is not done yet. Exit status 1 if any of them is not done."""
     asked = request(overrides)
-    folder = _folder(asked)
+    metrics = None if asked.options.metrics is None else list(asked.options.metrics)
+    folder = sweep_folder(asked.options, asked.output)
+    return have_done(folder, asked, overrides=list(overrides), metrics=metrics)
+
+
+def have_done(folder: Path, asked: Request, **about: Any) -> int:  # noqa: ANN401 - as JSON holds it
+    """Have the jobs done that are not done yet; `about` is remembered of them."""
     again = (LOST, FAILED) if asked.options.retry else (LOST,)
     with Ledger(folder, new=True) as ledger, _driven(ledger):
-        ledger.plan(
-            asked.jobs,
-            command=asked.command,
-            overrides=list(overrides),
-            version=provenance.version(),
-            fail_fast=asked.options.fail_fast,
-            metrics=None if asked.options.metrics is None else list(asked.options.metrics),
-        )
+        known = {"command": asked.command, "version": provenance.version()}
+        ledger.plan(asked.jobs, **known, fail_fast=asked.options.fail_fast, **about)
         return _carry_on(ledger, asked.launcher, again)
 
 
@@ -76,7 +75,7 @@ def request(overrides: Sequence[str]) -> Request:
         raise ConfigurationError(
             "hydra/sweeper: only basic is supported, since all jobs are checked before the first"
         )
-    _check_options(first.sweep)
+    check_options(first.sweep)
     own = [f"{key}={value}" for key, value in (first.hydra.sweeper.params or {}).items()]
     swept = Swept.of([*own, *overrides])
     command = shlex.join(["calibrate", "run", "-m", *overrides])
@@ -91,7 +90,9 @@ def _first(text: str) -> str:
     return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
 
 
-def _check_options(given: DictConfig) -> None:
+def check_options(given: DictConfig) -> None:
+    """Raise ConfigurationError for options of a sweep that are out of range."""
+    positive_integer("sweep.files", given.files)
     if given.dir is not None and (not isinstance(given.dir, str) or not given.dir):
         raise ConfigurationError(f"sweep.dir names a folder, got {given.dir!r}")
     if given.retry is not None:
@@ -103,6 +104,8 @@ def _check_options(given: DictConfig) -> None:
 
 
 def _planned(swept: Swept) -> list[Planned]:
+    from calibrate.cli.planning import built  # brings torch, which jobs of other kinds do without
+
     composer, version = Composer(), provenance.version()
     checksums: dict[Path, str] = {}
     jobs = []
@@ -148,11 +151,11 @@ def _only_of(reason: str, swept: Swept) -> str:
     return ""
 
 
-def _folder(asked: Request) -> Path:
+def sweep_folder(options: DictConfig, output: str) -> Path:
     """The sweep's folder: the given one, if it is empty or a sweep's, or a new one."""
-    given = asked.options.dir
+    given = options.dir
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    unused = Path(asked.output) / "sweeps" / f"{stamp}_{uuid.uuid4().hex[:6]}"
+    unused = Path(output) / "sweeps" / f"{stamp}_{uuid.uuid4().hex[:6]}"
     folder = unused if given is None else Path(given)
     try:
         folder.mkdir(parents=True, exist_ok=given is not None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import shlex
 import sys
 import threading
 import time
@@ -16,8 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from calibrate.errors import CalibrateError, StorageError
-from calibrate.sweep.job import DONE, FAILED, Job
+from calibrate.sweep.job import APPLY, DONE, EVALUATE, FAILED, KIND, RUN, Job
 from calibrate.sweep.ledger import Ledger
+
+PERFORM = {
+    RUN: "calibrate.cli.run_job",
+    APPLY: "calibrate.cli.apply_job",
+    EVALUATE: "calibrate.cli.evaluate_job",
+}
+"""By the kind of job, the module whose `perform(ledger, job, recipe, folder, progress)` does it in
+a folder of its own: it writes `report.json` there, with the job's content hash, last."""
 
 WATCH = 0.5
 """Seconds between two looks at the parent process."""
@@ -25,15 +32,15 @@ WATCH = 0.5
 
 def work(folder: Path, threads: int | None = None) -> None:
     """Do planned jobs until there are none. `threads` of torch; None leaves them as they are."""
-    load_libraries()
     with Ledger(folder) as ledger:
+        load_libraries(ledger)
         while job := ledger.claim():
             do(ledger, job, threads)
 
 
-def load_libraries() -> None:
-    """Import what every run needs, before the clock of the first job runs."""
-    importlib.import_module("calibrate.cli.run")
+def load_libraries(ledger: Ledger) -> None:
+    """Import what every job needs, before the clock of the first one runs."""
+    importlib.import_module(PERFORM[ledger.about().get(KIND, RUN)])
 
 
 def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
@@ -63,18 +70,15 @@ def created(folder: Path) -> Path:
 def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
     import torch
 
-    from calibrate.cli.planning import built
     from calibrate.cli.progress import progress
-    from calibrate.cli.recipe import Recipe
-    from calibrate.cli.run import run_in
     from calibrate.context import Silent
 
     if threads is not None:
         torch.set_num_threads(threads)
-    planned = built(Recipe(**ledger.recipe(job.number)))
+    recipe = ledger.recipe(job.number)
     shown = progress() if threads is None else Silent()
-    command = shlex.join(["calibrate", "run", *job.overrides])
-    run_in(folder, planned, command, planned.context(shown), {"content": job.content})
+    module = importlib.import_module(PERFORM[recipe.get(KIND, RUN)])
+    module.perform(ledger, job, recipe, folder, shown)
 
 
 def fail(ledger: Ledger, job: Job, error: str) -> None:

@@ -13,7 +13,7 @@ from calibrate.data.table_files import Roles, TableFiles
 from calibrate.data.table_options import NamedFiles, Names, factors, named_files, one_text, pairs
 from calibrate.data.table_tasks import TableTasks
 from calibrate.errors import ConfigurationError, nearest
-from calibrate.task import RegressionTask, TransportTask
+from calibrate.task import RegressionTask, TransportTask, Whole
 
 MISSING = ("refuse", "drop")
 TARGETS = ("w", "select", "scale", "tree", "names", "tests")
@@ -152,6 +152,26 @@ class Table:
         simulation = self._simulation("data.path", self.path, self.scale)
         data = self._data("data.target_path", self.target_path or (), self.target_scale)
         return self._tasks().transport((simulation, data), others, context)
+
+    def whole(self, context: Context) -> Whole:
+        """All events, as training sample and as `nominal`, for what is not fitted to them.
+
+        Raises ConfigurationError for options that concern more than these events.
+        """
+        self.check("regression")
+        for name in ("tests", "max_events"):
+            if getattr(self, name) is not None:
+                raise ConfigurationError(
+                    f"data.{name} is about all files together: leave it out where they are taken "
+                    "one by one"
+                )
+        return self._tasks().whole(self._simulation("data.path", self.path, self.scale), context)
+
+    def files(self) -> list[tuple[Path, float]]:
+        """The files of `path`, each with the factor for its weights; DataError for a pattern
+        without any."""
+        found = self._simulation("data.path", self.path, self.scale)
+        return list(zip(found.files, found.scales.tolist(), strict=True))
 
     def inputs(self) -> list[Path]:
         """The files that the numbers come from; DataError if one is missing."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from calibrate.context import Context
 from calibrate.data.table_files import TableFiles, TableRows
-from calibrate.task import NOMINAL, Pair, RegressionTask, TransportTask
+from calibrate.task import NOMINAL, Pair, RegressionTask, TransportTask, Whole
 
 FilePair = tuple[TableFiles, TableFiles]
 
@@ -43,6 +43,20 @@ class TableTasks:
             notes=(*_notes(everything), *notes),
             warnings=tuple(_shared(rows, everything[1:])),
         )
+
+    def whole(self, files: TableFiles, context: Context) -> Whole:
+        """All events, as training sample and as `nominal`."""
+        rows = files.load(context)
+        positive, notes = self._positive([rows], "judged by the response ẑ/z")
+        sample = rows.sample(self.units, positive)
+        task = RegressionTask(
+            sample,
+            {NOMINAL: sample},
+            self.uncalibrated,
+            files=dict(rows.digests),
+            notes=(*rows.notes, *notes),
+        )
+        return Whole(task, rows.group_keys())
 
     def transport(
         self, train: FilePair, tests: Mapping[str, FilePair], context: Context

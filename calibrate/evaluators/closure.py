@@ -8,9 +8,11 @@ positive by nature the experiments' convention is followed: the response ẑ/z.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +21,9 @@ from calibrate.context import Context
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration
 from calibrate.evaluators.histograms import response_edges, tail_edges
+from calibrate.evaluators.merged_closure import Axis, merged_views
+from calibrate.evaluators.parts import StoredPart
+from calibrate.evaluators.pile import Pile
 from calibrate.evaluators.residuals import Residual, residuals
 from calibrate.evaluators.resolution import is_transverse_momentum, term_table
 from calibrate.evaluators.slices import Sliced, Slicing, sliced_table, slicings
@@ -28,9 +33,11 @@ from calibrate.protocols import Refit
 from calibrate.records import MINIMUM_EFFECTIVE, Findings, Record, Table
 from calibrate.sample import Column, FloatArray, Sample
 from calibrate.statistics import Fluctuations, Poisson, equal_statistics_edges, weighted_std
-from calibrate.task import RegressionTask
+from calibrate.task import NOMINAL, RegressionTask
 
 RELATIVE_TOLERANCE = 0.01
+REPLICAS = 100
+"""Of the bootstrap of merged parts, where none are asked for."""
 TOLERANCE_IN_SIGMA = 0.1
 
 
@@ -118,6 +125,25 @@ class Closure:
                 advance(1)
         return _findings(answers)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the test samples that are needed besides truth and weight."""
+        return tuple(slicing.column for slicing in self.slicings())
+
+    def merged(self, parts: Sequence[StoredPart], context: Context, folder: Path) -> Findings:
+        """The same of `nominal` in parts, which together may be larger than the memory; `folder`
+        is for scratch files. Errors of medians, intervals and modes are bootstrap."""
+        pile = Pile(parts, NOMINAL, self.replicas or REPLICAS, context, folder)
+        answers: dict[str, list[Answer]] = {method: [] for method in pile.methods}
+        with context.progress.track("closure", len(pile.methods) * len(pile.z_columns)) as advance:
+            for component, column in enumerate(pile.z_columns):
+                axis = Axis.of(pile, component, self.edges, self.bins)
+                tolerance = self._tolerance(column, partial(axis.width, pile))
+                for view in merged_views(pile, axis, self.slicings(), tolerance, self._nsc(column)):
+                    answers[view.method].append(view.answer())
+                    advance(1)
+        return _findings(answers)
+
     def _views(
         self,
         fits: Mapping[str, Calibration],
@@ -133,7 +159,8 @@ class Closure:
         for _, residual in found:
             if residual.label not in binning:
                 alike = [r for _, r in found if r.label == residual.label]
-                edges, tolerance = self._edges(residual, sample), self._tolerance(task, residual)
+                edges = self._edges(residual, sample)
+                tolerance = self._tolerance(residual.column, partial(_width, task, residual))
                 shapes = response_edges(alike, sample.w), tail_edges(alike, sample.w)
                 binning[residual.label] = Binning(edges, *shapes, tolerance)
         return [
@@ -172,14 +199,17 @@ class Closure:
             z, sample.w, sample.group, self.bins, MINIMUM_EFFECTIVE, order
         )
 
-    def _tolerance(self, task: RegressionTask, residual: Residual) -> float:
+    def _tolerance(self, column: Column, width: Callable[[], float]) -> float:
         if self.tolerance is not None:
             return self.tolerance
-        if residual.column.positive:
+        if column.positive:
             return RELATIVE_TOLERANCE
-        train = task.train
-        width = float(weighted_std(train.z[:, residual.component], train.w))
-        return float(f"{TOLERANCE_IN_SIGMA * width:.1g}")
+        return float(f"{TOLERANCE_IN_SIGMA * width():.1g}")
+
+
+def _width(task: RegressionTask, residual: Residual) -> float:
+    """The width of the training spectrum of a truth column."""
+    return float(weighted_std(task.train.z[:, residual.component], task.train.w))
 
 
 def _threads() -> int:

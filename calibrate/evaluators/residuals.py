@@ -67,12 +67,13 @@ def residuals(
     for component, column in enumerate(sample.z_columns):
         label = f"{test}.{column.name}" if several else test
         for method, estimate in estimates.items():
-            yield method, _residual(label, column, component, sample, estimate)
+            yield method, residual_of(label, column, component, sample, estimate)
 
 
-def _residual(
+def residual_of(
     label: str, column: Column, component: int, sample: Sample, estimate: Estimate
 ) -> Residual:
+    """One truth column of a sample beside its estimate."""
     parts = (estimate.sigma, estimate.statistical, estimate.stochastic)
     sigma, statistical, stochastic = (
         None if part is None else np.asarray(part[:, component]) for part in parts

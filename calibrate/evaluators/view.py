@@ -18,6 +18,7 @@ from calibrate.evaluators.residuals import (
 )
 from calibrate.evaluators.resolution import resolution_fit, term_scalars
 from calibrate.evaluators.slices import Sliced, failing_cells, sliced_closure
+from calibrate.evaluators.told import told
 from calibrate.records import (
     MINIMUM_EFFECTIVE,
     ClosureCurve,
@@ -38,7 +39,6 @@ from calibrate.statistics import (
 )
 from calibrate.task import ClosedForm
 
-OUTSIDE_FRACTION = 1e-3
 COVERAGE_LEVELS = {"coverage_68": 1.0, "coverage_95": 1.96}
 
 Scalars = dict[str, Quantity]
@@ -146,7 +146,7 @@ class View:
     def scalars(self, curve: ClosureCurve) -> Scalars:
         """The metrics of this test sample; those without a value are left out."""
         r = self.residual
-        found = _locations(r, self.whole) | self._differences() | _bias_metrics(r, curve)
+        found = locations(r, self.whole) | self._differences() | bias_metrics(r, curve)
         if self.closed_form:
             found |= self._exact(self.closed_form)
         return {name: q for name, q in found.items() if np.isfinite(q.value)}
@@ -166,22 +166,10 @@ class View:
 
     def warnings(self, curve: ClosureCurve) -> list[str]:
         """What a reader of the numbers has to know."""
-        w, label = self.sample.w, self.residual.label
-        found = []
+        w = self.sample.w
         outside = float(np.sum(w[~self.residual.inside]) / np.sum(w))
-        if outside > OUTSIDE_FRACTION:
-            share = f"{100 * outside:.2g} % of {label} lies"
-            found.append(f"{self.method}: {share} outside the range it was derived in")
-        if np.any(w < 0):
-            found.append(f"{label} has negative weights: no medians, intervals and modes")
-        enough = np.count_nonzero(curve.n_effective >= MINIMUM_EFFECTIVE)
-        if enough < 3:
-            size = self.sample.effective_size
-            bins = "no bin" if enough == 0 else f"only {enough} bin{'s' if enough > 1 else ''}"
-            found.append(
-                f"{label}: {size:.0f} effective events fill {bins} of {MINIMUM_EFFECTIVE} or more"
-            )
-        return found
+        size, negative = self.sample.effective_size, bool(np.any(w < 0))
+        return told(self.method, self.residual.label, outside, negative, size, curve)
 
     def _quoted(self, index: IntArray, bins: int) -> tuple[FloatArray, FloatArray]:
         """Root mean square of the quoted Σ per bin (over z if relative), and its error."""
@@ -267,7 +255,8 @@ class View:
         return mean_error(influence, 0.0, self.sample.w, self.sample.groups)
 
 
-def _locations(r: Residual, whole: Summary) -> Scalars:
+def locations(r: Residual, whole: Summary) -> Scalars:
+    """Location and spread of u over the whole sample."""
     names = {"closure": ("mean", "median", "mode"), "resolution": ("std", "iqr", "fit")}
     return {
         f"{family}/{r.label}/{name}": Quantity(
@@ -278,7 +267,7 @@ def _locations(r: Residual, whole: Summary) -> Scalars:
     }
 
 
-def _bias_metrics(r: Residual, curve: ClosureCurve) -> Scalars:
+def bias_metrics(r: Residual, curve: ClosureCurve) -> Scalars:
     """Largest |bias| over the bins with enough events, and χ² of no bias per bin."""
     usable = (curve.n_effective >= MINIMUM_EFFECTIVE) & (curve.mean_error > 0)
     if not usable.any():

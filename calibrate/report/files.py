@@ -19,10 +19,10 @@ from calibrate.context import Context
 from calibrate.errors import StorageError
 from calibrate.figures import figures_for
 from calibrate.figures.style import save
-from calibrate.loading import FITTED_FILE
 from calibrate.records import FitSummary, Outcome, Quantity, Record, Table, WorkspaceFile
 from calibrate.report.html import render
 from calibrate.storage import (
+    FITTED_FILE,
     load_records,
     save_records,
     save_state,

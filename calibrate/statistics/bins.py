@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from calibrate.sample import FloatArray, IntArray
@@ -53,7 +55,13 @@ def equal_statistics_edges(
     there is one bin over everything. `ascending` (n,) are the rows in the order of the values,
     where the caller knows them.
     """
-    edges, first, second = _cells(*_collapsed(values, w, group, ascending))
+    return edges_of_sorted(*collapsed(values, w, group, ascending), bins, minimum)
+
+
+def edges_of_sorted(values: FloatArray, w: FloatArray, bins: int, minimum: float) -> FloatArray:
+    """The same of values (n,) in ascending order with weights (n,) that are not zero, one row for
+    each group and value; both may be memory maps."""
+    edges, first, second = _cells(values, w)
     low, high = minimum, max(minimum, first.sum() ** 2 / second.sum())
     if len(_walk(first, second, minimum)) > bins:
         for _ in range(ITERATIONS):
@@ -66,10 +74,11 @@ def equal_statistics_edges(
     return np.asarray(edges[[0, *cuts, -1]])
 
 
-def _collapsed(
-    values: FloatArray, w: FloatArray, group: IntArray, ascending: IntArray | None
+def collapsed(
+    values: FloatArray, w: FloatArray, group: IntArray, ascending: IntArray | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """Sorted values and weights; rows of one group with the same value as one."""
+    """Values (m,) in ascending order and weights (m,), one row for each group and value; without
+    those whose weight is zero."""
     if bool(np.all(group[1:] > group[:-1])):
         order = np.argsort(values) if ascending is None else ascending
         values, w = values[order], w[order]
@@ -90,9 +99,9 @@ def _cells(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray, F
     if edges.size < 2:
         half = 0.5 * max(abs(float(edges[0])), 1.0) * 1e-3
         edges = np.array([edges[0] - half, edges[0] + half])
-    ends = bin_ends(values, edges)
-    w = w / np.max(np.abs(w))
-    first, second = (np.diff(np.append(0.0, np.cumsum(w**k))[ends]) for k in (1, 2))
+    parts = [w[a:b] for a, b in pairwise(bin_ends(values, edges))]
+    largest = max(float(np.max(np.abs(part), initial=0.0)) for part in parts)
+    first, second = (np.array([np.sum((part / largest) ** k) for part in parts]) for k in (1, 2))
     return edges, first, second
 
 

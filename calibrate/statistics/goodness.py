@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaincc, ndtr
 
-from calibrate.sample import FloatArray, Groups, IntArray
+from calibrate.sample import BoolArray, FloatArray, Groups, IntArray
 from calibrate.statistics.mode import WINDOW
 from calibrate.statistics.moments import binned_sum, grouped_squares
 
@@ -49,32 +49,70 @@ def core_goodness(
 
     Weights are not negative. Rows with an index outside 0 … n_b-1 are left out.
     """
-    bins, w = mode.size, w / np.max(np.abs(w))
-    low, high = mode - WINDOW * width, mode + WINDOW * width
-    known = (index >= 0) & (index < bins)
-    place = np.where(known, index, 0)
-    depth = (u - low[place]) / (high - low)[place]
-    inside = known & (depth >= 0) & (depth < 1)
-    number = _numbers(w, np.where(inside, index, -1), bins, groups)
-    first = np.cumsum(number) - number
-    step = np.floor(np.where(inside, depth, 0.0) * number[place]).astype(np.int64)
-    cell = np.where(inside, first[place] + step, -1)
-    weight = binned_sum(w, cell, int(number.sum()))
-    square = grouped_squares(w, cell, int(number.sum()), groups)
-    total = np.add.reduceat(weight, first)
-    chi2 = np.add.reduceat(_pulls(weight, square, number, first), first)
-    fitted, ndf = np.isfinite(mode), number - 3.0
-    held = binned_sum(w, index, bins)
-    share = total / np.where(held > 0, held, 1.0)
-    found = (share, chi2, ndf, gammaincc(ndf / 2, chi2 / 2))
-    return Goodness(low, high, *(np.where(fitted, each, np.nan) for each in found))
+    windows, w = CoreWindows(mode, width), w / np.max(np.abs(w))
+    held = windows.held(u, w, index, groups)
+    number = windows.numbers(held)
+    return windows.judged(held, number, windows.histogram(u, w, index, groups, number))
 
 
-def _numbers(w: FloatArray, index: IntArray, bins: int, groups: Groups) -> IntArray:
-    """The number of histogram bins (n_b,) for the events inside each window."""
-    square = grouped_squares(w, index, bins, groups)
-    effective = binned_sum(w, index, bins) ** 2 / np.where(square > 0, square, 1.0)
-    return np.clip(effective // PER_BIN, FEWEST, MOST).astype(np.int64)
+@dataclass(frozen=True)
+class CoreWindows:
+    """The windows of cores `mode`, `width` (n_b,). Their sums over events add up: what many parts
+    of a sample hold can be judged together."""
+
+    mode: FloatArray
+    width: FloatArray
+
+    @property
+    def low(self) -> FloatArray:
+        """Lower ends (n_b,)."""
+        return self.mode - WINDOW * self.width
+
+    @property
+    def high(self) -> FloatArray:
+        """Upper ends (n_b,)."""
+        return self.mode + WINDOW * self.width
+
+    def held(self, u: FloatArray, w: FloatArray, index: IntArray, groups: Groups) -> FloatArray:
+        """ΣW and ΣW² inside the windows, and ΣW of the bins, as (3, n_b)."""
+        _, inside = self._depth(u, index)
+        within, bins = np.where(inside, index, -1), self.mode.size
+        squares = grouped_squares(w, within, bins, groups)
+        return np.stack([binned_sum(w, within, bins), squares, binned_sum(w, index, bins)])
+
+    def numbers(self, held: FloatArray) -> IntArray:
+        """The number of histogram bins (n_b,) for the events inside each window."""
+        effective = held[0] ** 2 / np.where(held[1] > 0, held[1], 1.0)
+        return np.asarray(np.clip(effective // PER_BIN, FEWEST, MOST), dtype=np.int64)
+
+    def histogram(
+        self, u: FloatArray, w: FloatArray, index: IntArray, groups: Groups, number: IntArray
+    ) -> FloatArray:
+        """ΣW and ΣW² of all histogram bins, one window after the other, as (2, Σ number)."""
+        depth, inside = self._depth(u, index)
+        place = np.where(inside, index, 0)
+        first, cells = np.cumsum(number) - number, int(number.sum())
+        step = np.floor(np.where(inside, depth, 0.0) * number[place]).astype(np.int64)
+        cell = np.where(inside, first[place] + step, -1)
+        return np.stack([binned_sum(w, cell, cells), grouped_squares(w, cell, cells, groups)])
+
+    def judged(self, held: FloatArray, number: IntArray, histogram: FloatArray) -> Goodness:
+        """From the sums over all events."""
+        first = np.cumsum(number) - number
+        total = np.add.reduceat(histogram[0], first)
+        weight, square = histogram
+        chi2 = np.add.reduceat(_pulls(weight, square, number, first), first)
+        fitted, ndf = np.isfinite(self.mode), number - 3.0
+        share = total / np.where(held[2] > 0, held[2], 1.0)
+        found = (share, chi2, ndf, gammaincc(ndf / 2, chi2 / 2))
+        return Goodness(self.low, self.high, *(np.where(fitted, each, np.nan) for each in found))
+
+    def _depth(self, u: FloatArray, index: IntArray) -> tuple[FloatArray, BoolArray]:
+        """How deep u (n,) lies in the window of its bin, 0 to 1, and whether it lies inside."""
+        known = (index >= 0) & (index < self.mode.size)
+        place = np.where(known, index, 0)
+        depth = (u - self.low[place]) / (self.high - self.low)[place]
+        return depth, known & (depth >= 0) & (depth < 1)
 
 
 def _pulls(weight: FloatArray, square: FloatArray, number: IntArray, first: IntArray) -> FloatArray:

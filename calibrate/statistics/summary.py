@@ -60,7 +60,7 @@ def summarise(
     Rows with an index outside 0 … bins-1 are left out. An empty bin gives NaN. `ascending` (n,)
     are the rows in the order of u, where the caller knows them.
     """
-    table = _SortedTable.of(u, w, index, bins, ascending)
+    table = SortedTable.of(u, w, index, bins, ascending)
     sums = table.powers.once()
     nominal = table.statistics(sums)
     if mode:
@@ -69,12 +69,12 @@ def summarise(
     if isinstance(fluctuations, Groups):
         error = table.errors(value, fluctuations)
     else:
-        error = _spread(table.replicas(nominal, fluctuations, mode), value)
+        error = spread(table.replicas(nominal, fluctuations, mode), value)
     value[[0, 2, 4]] += table.centre
     return Summary(*value, *error)
 
 
-def _spread(replicas: FloatArray, value: FloatArray) -> FloatArray:
+def spread(replicas: FloatArray, value: FloatArray) -> FloatArray:
     """Standard deviation over the usable replicas (6, n_b, r) of each value (6, n_b); NaN where
     fewer than half of them are usable."""
     usable = np.isfinite(replicas)
@@ -86,7 +86,7 @@ def _spread(replicas: FloatArray, value: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _SortedTable:
+class SortedTable:
     """The rows of all bins, sorted by bin and u; u is counted from `centre`."""
 
     order: IntArray
@@ -98,7 +98,7 @@ class _SortedTable:
     @classmethod
     def of(
         cls, u: FloatArray, w: FloatArray, index: IntArray, bins: int, ascending: IntArray | None
-    ) -> _SortedTable:
+    ) -> SortedTable:
         order = np.argsort(u) if ascending is None else ascending
         if bins < np.iinfo(np.int16).max:  # few numbers: sorted in linear time
             index = np.clip(index, -1, bins).astype(np.int16)
@@ -157,7 +157,7 @@ class _SortedTable:
 
     def _quantiles(self, sums: Sums, before: FloatArray, total: FloatArray) -> FloatArray:
         """The quantiles at `LEVELS` as (3, n_b, r)."""
-        values, shape = self.powers.values, (len(LEVELS), *total.shape)
+        values, shape = sums.values, (len(LEVELS), *total.shape)
         if self.negative or not values.size:
             return np.full(shape, np.nan)
         target = before + LEVELS[:, None, None] * total * (1 - ROUNDING)

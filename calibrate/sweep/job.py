@@ -11,6 +11,10 @@ from typing import Any
 PLANNED, RUNNING, DONE, FAILED, LOST = STATES = ("planned", "running", "done", "failed", "lost")
 """`lost`: its process died without a word."""
 
+KIND = "kind"
+"""Key of a recipe, and of what is known of a sweep, that says what its jobs do: without it, run."""
+RUN, APPLY, EVALUATE = "run", "apply", "evaluate"
+
 APART_FROM_CONTENT = ("output",)
 """Keys of the configuration that change nothing but where a run is written."""
 

@@ -26,5 +26,5 @@ def undone(jobs: Sequence[Job], stopped: str | None) -> list[str]:
         for job in begun[:MOST_TOLD]
     ]
     if begun[MOST_TOLD:]:
-        lines.append(f"… and {len(begun) - MOST_TOLD} more: see sweep.html")
+        lines.append(f"… and {len(begun) - MOST_TOLD} more, in the tables of the sweep")
     return [*lines, f"no further job is started: {stopped}"] if stopped else lines
