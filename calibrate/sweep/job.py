@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-PLANNED, RUNNING, DONE, FAILED, LOST = STATES = ("planned", "running", "done", "failed", "lost")
-"""`lost`: its process died without a word."""
+STATES = ("planned", "running", "done", "failed", "lost", "queued")
+"""`lost`: its process died without a word; `queued`: it waits in a batch system."""
+PLANNED, RUNNING, DONE, FAILED, LOST, QUEUED = STATES
 
 APART_FROM_CONTENT = ("output",)
 """Keys of the configuration that change nothing but where a run is written."""
@@ -29,7 +30,8 @@ class Planned:
 @dataclass(frozen=True)
 class Job:
     """A row of the ledger. Times in seconds since 1970; `folder` of the run is below the sweep's,
-    `error` one line. `attempt` counts the starts."""
+    `error` one line: why it is not done, or what it waits for. `attempt` counts the starts, `slurm`
+    is the number of the last one in Slurm: `12_3`, or `12` where it was sent alone."""
 
     number: int
     content: str
@@ -43,6 +45,7 @@ class Job:
     pid: int | None
     folder: str | None
     error: str | None
+    slurm: str | None = None
 
     @property
     def title(self) -> str:
