@@ -58,11 +58,11 @@ JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,requeue_delay=0
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
 SlurmdTimeout=60
 KillWait=2
 ReturnToService=2
-DefMemPerCPU=256
+DefMemPerCPU=1000
 NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES PriorityTier=1 MaxTime=INFINITE State=UP
 PartitionName=urgent Nodes=$host PriorityTier=2 MaxTime=INFINITE State=UP

@@ -1,4 +1,4 @@
-"""What starts the jobs of a sweep: worker processes of our own, or any launcher of Hydra's.
+"""What starts the jobs of a sweep: worker processes of our own, Slurm, or any launcher of Hydra's.
 
 A launcher of Hydra's composes each job's configuration before it calls the job. Here all is
 composed, checked and stored beforehand: the launcher is given a loader that answers at once with
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, ClassVar, Protocol, cast
 
 from hydra._internal.callbacks import Callbacks  # what a HydraContext is made of
 from hydra.core.config_loader import ConfigLoader
@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from calibrate.checks import positive_integer
 from calibrate.cli.compose import initialised
+from calibrate.cli.slurm import TARGET, Slurm
 from calibrate.cli.worker import do, load_libraries, work
 from calibrate.errors import ConfigurationError
 from calibrate.sweep.job import PLANNED
@@ -46,6 +47,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Launcher(Protocol):
+    """What has the planned jobs of a sweep done; `detach`: without waiting for their end."""
+
+    @property
+    def detach(self) -> bool: ...
+
+    def launch(self, folder: Path) -> None: ...
+
+
 @dataclass(frozen=True)
 class Local:
     """Worker processes of this machine, `workers` of them (None: one for each core), each with
@@ -53,6 +63,7 @@ class Local:
     replaced; nobody else's job suffers."""
 
     workers: int | None = None
+    detach: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.workers is not None:
@@ -103,6 +114,7 @@ class Plugin:
     """A launcher of Hydra's, by the composed configuration that names it."""
 
     composed: DictConfig
+    detach: ClassVar[bool] = False
 
     def launch(self, folder: Path) -> None:
         """Have all planned jobs done. Raises ConfigurationError if the launcher is not there."""
@@ -158,11 +170,16 @@ class Prepared:
         return composed
 
 
-def launcher_of(composed: DictConfig) -> Local | Plugin:
-    """The launcher that a composed configuration names."""
-    part = composed.hydra.launcher
+def launcher_of(composed: DictConfig) -> Launcher:
+    """The launcher that a composed configuration names.
+
+    Raises ConfigurationError if a sweep is to be detached that this process must do itself.
+    """
+    part, detach = composed.hydra.launcher, composed.sweep.detach
     if part is None:
-        raise ConfigurationError("hydra/launcher is null: choose local, basic or joblib")
-    if part._target_ == LOCAL:
-        return Local(part.workers)
-    return Plugin(composed)
+        raise ConfigurationError("hydra/launcher is null: choose local, slurm, basic or joblib")
+    if part._target_ == TARGET:
+        return Slurm(cast(dict[str, Any], OmegaConf.to_container(part, resolve=True)), detach)
+    if detach:
+        raise ConfigurationError("sweep.detach=true needs a batch system: hydra/launcher=slurm")
+    return Local(part.workers) if part._target_ == LOCAL else Plugin(composed)

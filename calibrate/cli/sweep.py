@@ -21,10 +21,11 @@ from calibrate.cli.collect import end
 from calibrate.cli.combinations import Combination, Composer, Swept, parsed
 from calibrate.cli.compose import METHOD, compose
 from calibrate.cli.groups import options
-from calibrate.cli.launchers import Local, Plugin, launcher_of
+from calibrate.cli.launchers import Launcher, launcher_of
 from calibrate.cli.planning import built
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
 from calibrate.protocols import FromFiles
+from calibrate.sweep.batch import carry_over, recover
 from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, Planned, content_hash, unique
 from calibrate.sweep.ledger import FILE, Ledger
 from calibrate.sweep.runs import settle
@@ -42,7 +43,7 @@ class Request:
 
     command: str
     jobs: Sequence[Planned]
-    launcher: Local | Plugin
+    launcher: Launcher
     options: DictConfig
     output: str
 
@@ -95,8 +96,9 @@ def _check_options(given: DictConfig) -> None:
         raise ConfigurationError(f"sweep.dir names a folder, got {given.dir!r}")
     if given.retry is not None:
         choice("sweep.retry", given.retry, (FAILED,))
-    if not isinstance(given.fail_fast, bool):
-        raise ConfigurationError(f"sweep.fail_fast is true or false: {given.fail_fast!r}")
+    for name in ("fail_fast", "detach"):
+        if not isinstance(given[name], bool):
+            raise ConfigurationError(f"sweep.{name} is true or false: {given[name]!r}")
     if given.metrics is not None and not isinstance(given.metrics, ListConfig):
         raise ConfigurationError(f"sweep.metrics takes a list of metrics, got {given.metrics!r}")
 
@@ -185,21 +187,26 @@ def _driven(ledger: Ledger) -> Iterator[None]:
         ledger.release()
 
 
-def _carry_on(ledger: Ledger, launcher: Local | Plugin, again: Sequence[str]) -> int:
+def _carry_on(ledger: Ledger, launcher: Launcher, again: Sequence[str]) -> int:
+    carry_over(ledger)
     settle(ledger)
+    recover(ledger)
     ledger.again(*again)
     counts = ledger.counts()
     print(f"{ledger.folder}: {sum(counts.values())} jobs, {counts[PLANNED]} to be done", flush=True)
     start = time.perf_counter()
     _launch(ledger, launcher)
+    if launcher.detach:
+        print(f"calibrate sweep status {ledger.folder} follows them", flush=True)
+        return 0
     return end(ledger, time.perf_counter() - start)
 
 
-def _launch(ledger: Ledger, launcher: Local | Plugin) -> None:
+def _launch(ledger: Ledger, launcher: Launcher) -> None:
     """Have the planned jobs done; again, where a process died under a job or a launcher broke."""
     losses: Counter[int] = Counter()
     idle, broken = 0, "it ended without them"
-    while ledger.counts()[PLANNED] and not ledger.stopped():
+    while _something_to_do(ledger, launcher):
         before = _ended(ledger)
         try:
             launcher.launch(ledger.folder)
@@ -215,6 +222,12 @@ def _launch(ledger: Ledger, launcher: Local | Plugin) -> None:
         if idle == MOST_IDLE and ledger.counts()[PLANNED]:
             left = ledger.counts()[PLANNED]
             raise CalibrateError(f"the launcher leaves {left} jobs undone: {broken}")
+
+
+def _something_to_do(ledger: Ledger, launcher: Launcher) -> bool:
+    if ledger.under_way() and not launcher.detach:
+        return True
+    return bool(ledger.counts()[PLANNED]) and not ledger.stopped()
 
 
 def _ended(ledger: Ledger) -> int:

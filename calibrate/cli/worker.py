@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib
 import os
-import shlex
 import sys
 import threading
 import time
 from pathlib import Path
 
+from calibrate.cli.order import Order
 from calibrate.errors import CalibrateError, StorageError
 from calibrate.sweep.job import DONE, FAILED, Job
 from calibrate.sweep.ledger import Ledger
@@ -37,9 +37,9 @@ def load_libraries() -> None:
 
 def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
     """Do a claimed job, and write down how it ended; a failure is told and goes no further."""
-    folder = ledger.folder / str(job.folder)
+    order = Order.of(ledger, job, threads)
     try:
-        _run(ledger, job, _created(folder), threads)
+        order.run(ledger.folder / str(job.folder))
         ledger.finish(job)
     except (CalibrateError, OSError) as error:
         _fail(ledger, job, str(error))
@@ -47,48 +47,24 @@ def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
         ledger.put_back(job)
         raise
     else:
-        _tell(ledger, job, "done")
-
-
-def _created(folder: Path) -> Path:
-    """The run folder of one attempt, which nobody else has."""
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise StorageError(f"cannot create {folder}: {error.strerror}") from error
-    return folder
-
-
-def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
-    import torch
-
-    from calibrate.cli.planning import built
-    from calibrate.cli.progress import progress
-    from calibrate.cli.recipe import Recipe
-    from calibrate.cli.run import run_in
-    from calibrate.context import Silent
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    planned = built(Recipe(**ledger.recipe(job.number)))
-    shown = progress() if threads is None else Silent()
-    command = shlex.join(["calibrate", "run", *job.overrides])
-    run_in(folder, planned, command, planned.context(shown), {"content": job.content})
+        tell(ledger, job.number)
 
 
 def _fail(ledger: Ledger, job: Job, error: str) -> None:
     ledger.fail(job, error)
     if ledger.about()["fail_fast"]:
         ledger.stop(f"a job failed, and sweep.fail_fast=true: {job.title}")
-    _tell(ledger, job, "failed", error)
+    tell(ledger, job.number)
 
 
-def _tell(ledger: Ledger, job: Job, how: str, error: str = "") -> None:
-    """One line for the user; whole, since many processes write to one terminal."""
-    counts, seconds = ledger.counts(), time.time() - (job.started or 0.0)
+def tell(ledger: Ledger, number: int) -> None:
+    """One line for the user on how a job ended; whole, since many processes write to one
+    terminal."""
+    job, counts = ledger.job(number), ledger.counts()
     ended, total = counts[DONE] + counts[FAILED], sum(counts.values())
-    line = f"[{ended}/{total}] {how} in {seconds:.1f} s: {job.title}"
-    sys.stdout.write(f"{line}: {error}\n" if error else f"{line}\n")
+    seconds = f" in {job.finished - job.started:.1f} s" if job.started and job.finished else ""
+    line = f"[{ended}/{total}] {job.state}{seconds}: {job.title}"
+    sys.stdout.write(f"{line}: {job.error}\n" if job.error else f"{line}\n")
     sys.stdout.flush()
 
 

@@ -132,6 +132,11 @@ class Ledger:
             rows = self._db.execute(f"{JOBS} ORDER BY number").fetchall()
         return [job_of(row) for row in rows]
 
+    def job(self, number: int) -> Job:
+        """A job by its number."""
+        with self._db.reading():
+            return self._job(number)
+
     def counts(self) -> dict[str, int]:
         """The number of jobs in each state."""
         with self._db.reading():
@@ -158,7 +163,7 @@ class Ledger:
             ).fetchone()
             if found is None or self.stopped():
                 return None
-            return self._start(*found, RUNNING)
+            return self._start(found[0], RUNNING)
 
     def queue(self) -> list[Job]:
         """All planned jobs, now queued, since this process hands them to a batch system; none if
@@ -245,8 +250,8 @@ class Ledger:
         attempt = job.attempt + 1
         run = f"{RUNS}/{number:04d}_{job.content[:8]}_{attempt}"
         self._db.execute(
-            "UPDATE jobs SET attempt = ?, started = ?, finished = NULL, host = ?, pid = ?, born = ?,"
-            "folder = ?, error = NULL, slurm = NULL, room = zeroblob(?) WHERE number = ?",
+            "UPDATE jobs SET attempt = ?, started = ?, finished = NULL, host = ?, pid = ?, "
+            "born = ?, folder = ?, error = NULL, slurm = NULL, room = zeroblob(?) WHERE number = ?",
             (attempt, time.time(), me.host, me.pid, me.born, run, ROOM, number),
         )
         self._set_state(number, state)

@@ -16,12 +16,17 @@ FAREWELL = 5.0
 
 
 def report(folder: Path, job: Job) -> dict[str, Any] | None:
-    """The report of a job; None unless its run is finished: the report is written last."""
-    path = folder / str(job.folder) / REPORT
-    if job.folder is None or not path.is_file():
+    """The report of a job; None unless its run is finished."""
+    return None if job.folder is None else whole_report(folder / job.folder, job.content)
+
+
+def whole_report(folder: Path, content: str) -> dict[str, Any] | None:
+    """The report in a run folder, if it is of that job; it is written last."""
+    path = folder / REPORT
+    if not path.is_file():
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found if found["run"].get("content") == job.content else None
+    return found if found["run"].get("content") == content else None
 
 
 def settle(ledger: Ledger) -> list[int]:
