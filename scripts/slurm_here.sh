@@ -7,8 +7,8 @@
 #
 # Exit status 3: a cluster is not possible here, with the reason. Partitions: `main` (default), and
 # `urgent`, whose jobs preempt those of `main`, which are requeued. Memory limits are enforced by
-# polling, once a second, since containers rarely hand out cgroups. Users other than root are not
-# served. A slurm.conf that this script did not write is left alone.
+# polling, once a second, since containers rarely hand out cgroups. The node claims four cores at
+# least, so that some jobs run at a time anywhere. Users other than root are not served. A slurm.conf that this script did not write is left alone.
 set -euo pipefail
 
 conf=/etc/slurm/slurm.conf
@@ -31,7 +31,7 @@ install_packages() {
 
 write_conf() {
   local host cpus memory
-  host=$(hostname -s) cpus=$(nproc) memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
+  host=$(hostname -s) cpus=$(( $(nproc) > 4 ? $(nproc) : 4 )) memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
   mkdir -p /etc/slurm
   cat >"$conf" <<CONF
 $mark

@@ -77,7 +77,11 @@ def _config_options() -> list[tuple[str, str, str]]:
         *rows,
         ("report.figures", "true", "false: no figures now; `calibrate report` draws them"),
         *((f"sweep.{key}", value, note) for key, value, note in inner_options("config", "sweep")),
-        ("hydra/launcher", "local", "of a sweep: local, basic (one by one) or joblib"),
+        (
+            "hydra/launcher",
+            "local",
+            "of a sweep: local, slurm (slurm_cpu, slurm_gpu), basic (one by one) or joblib",
+        ),
         ("hydra.launcher.workers", "null", "of the local launcher; null: one for each core"),
     ]
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks  # what a HydraContext is made of
 from hydra.core.config_loader import ConfigLoader
@@ -47,15 +47,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Launcher(Protocol):
-    """What has the planned jobs of a sweep done; `detach`: without waiting for their end."""
-
-    @property
-    def detach(self) -> bool: ...
-
-    def launch(self, folder: Path) -> None: ...
-
-
 @dataclass(frozen=True)
 class Local:
     """Worker processes of this machine, `workers` of them (None: one for each core), each with
@@ -63,7 +54,6 @@ class Local:
     replaced; nobody else's job suffers."""
 
     workers: int | None = None
-    detach: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.workers is not None:
@@ -114,7 +104,6 @@ class Plugin:
     """A launcher of Hydra's, by the composed configuration that names it."""
 
     composed: DictConfig
-    detach: ClassVar[bool] = False
 
     def launch(self, folder: Path) -> None:
         """Have all planned jobs done. Raises ConfigurationError if the launcher is not there."""
@@ -168,6 +157,9 @@ class Prepared:
         composed = deepcopy(master_config)
         composed.job = int(sweep_overrides[0].removeprefix("job="))
         return composed
+
+
+Launcher = Local | Slurm | Plugin
 
 
 def launcher_of(composed: DictConfig) -> Launcher:

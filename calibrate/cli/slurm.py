@@ -9,16 +9,19 @@ process, as long as it lives, or `calibrate sweep status`.
 
 from __future__ import annotations
 
+import io
 import shlex
 import sys
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from calibrate.checks import positive_integer
 from calibrate.cli.order import Order
 from calibrate.cli.worker import tell
 from calibrate.errors import ConfigurationError, StorageError
@@ -32,6 +35,7 @@ GENERAL = ("name", "timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_n
            "nodes", "stderr_to_stdout")  # fmt: skip
 """Options that submitit has for every kind of cluster; its other ones are named `slurm_…`."""
 NOT_SENT = ("_target_", "submitit_folder", "max_num_timeout", "setup", "name")
+AT_LEAST_ONE = ("timeout_min", "mem_gb", "cpus_per_task", "gpus_per_node", "array_parallelism")
 BATCH_FAILED = "Batch job submission failed: "
 SHORTEST, LONGEST, GROWTH = 0.5, 20.0, 1.3
 """Seconds between two looks at the jobs."""
@@ -45,6 +49,11 @@ class Slurm:
 
     options: Mapping[str, Any]
     detach: bool = False
+
+    def __post_init__(self) -> None:
+        for key in AT_LEAST_ONE:
+            if self.options[key] is not None:
+                positive_integer(f"hydra.launcher.{key}", self.options[key])
 
     def launch(self, folder: Path) -> None:
         """Have all planned jobs done, and those that are under way; detached, have them sent."""
@@ -65,8 +74,10 @@ class Slurm:
         executor, size = self._executor(ledger), slurm.largest_array()
         jobs, sent = iter(ledger.queue()), []
         while some := list(islice(jobs, size)):
+            orders = [Order.of(ledger, job, self._cores) for job in some]
             try:
-                taken = executor.submit_array([Order.of(ledger, job, self._cores) for job in some])
+                with redirect_stderr(io.StringIO()):  # submitit prints what it raises
+                    taken = executor.submit_array(orders)
             except Exception as error:
                 for job in [*some, *jobs]:
                     ledger.put_back(job)

@@ -23,6 +23,7 @@ from calibrate.cli.compose import METHOD, compose
 from calibrate.cli.groups import options
 from calibrate.cli.launchers import Launcher, launcher_of
 from calibrate.cli.planning import built
+from calibrate.cli.slurm import Slurm
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
 from calibrate.protocols import FromFiles
 from calibrate.sweep.batch import carry_over, recover
@@ -178,10 +179,11 @@ def _driven(ledger: Ledger) -> Iterator[None]:
     except KeyboardInterrupt:
         for number in settle(ledger):  # interrupted before its worker could say so
             ledger.again(LOST, number=number)
-        counts = ledger.counts()
+        counts, goes_on = ledger.counts(), f"calibrate sweep retry {ledger.folder} goes on"
+        if ledger.under_way():
+            goes_on = f"those in Slurm go on, calibrate sweep status {ledger.folder} follows them"
         raise CalibrateError(
-            f"interrupted: {counts[DONE]} of {sum(counts.values())} jobs are done; "
-            f"calibrate sweep retry {ledger.folder} goes on"
+            f"interrupted: {counts[DONE]} of {sum(counts.values())} jobs are done; {goes_on}"
         ) from None
     finally:
         ledger.release()
@@ -196,7 +198,7 @@ def _carry_on(ledger: Ledger, launcher: Launcher, again: Sequence[str]) -> int:
     print(f"{ledger.folder}: {sum(counts.values())} jobs, {counts[PLANNED]} to be done", flush=True)
     start = time.perf_counter()
     _launch(ledger, launcher)
-    if launcher.detach:
+    if isinstance(launcher, Slurm) and launcher.detach:
         print(f"calibrate sweep status {ledger.folder} follows them", flush=True)
         return 0
     return end(ledger, time.perf_counter() - start)
@@ -214,9 +216,11 @@ def _launch(ledger: Ledger, launcher: Launcher) -> None:
             raise
         except Exception as error:  # a launcher of Hydra's, whose workers died for example
             broken = f"{type(error).__name__}: {error}"
-        losses.update(settle(ledger))
-        for number, times in losses.items():
-            if times < MOST_LOSSES:
+        settle(ledger)
+        lost = [job.number for job in ledger.jobs() if job.state == LOST]
+        losses.update(lost)
+        for number in lost:
+            if losses[number] < MOST_LOSSES:
                 ledger.again(LOST, number=number)
         idle = 0 if _ended(ledger) > before else idle + 1
         if idle == MOST_IDLE and ledger.counts()[PLANNED]:
@@ -225,7 +229,7 @@ def _launch(ledger: Ledger, launcher: Launcher) -> None:
 
 
 def _something_to_do(ledger: Ledger, launcher: Launcher) -> bool:
-    if ledger.under_way() and not launcher.detach:
+    if isinstance(launcher, Slurm) and not launcher.detach and ledger.under_way():
         return True
     return bool(ledger.counts()[PLANNED]) and not ledger.stopped()
 

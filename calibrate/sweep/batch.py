@@ -108,7 +108,7 @@ def _place(ledger: Ledger, job: Job, standing: Standing | None) -> None:
 def _waiting(job: Job, standing: Standing) -> Iterator[str]:
     yield f"Slurm job {job.slurm}"
     if standing.waits:
-        yield f"waits: {standing.reason}"
+        yield "waits" if standing.reason == "None" else f"waits: {standing.reason}"
     if standing.restarts:
         yield f"(requeued, start {standing.restarts + 1})"
 

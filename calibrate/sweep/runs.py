@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from calibrate.sweep.job import Job
+from calibrate.sweep.job import RUNNING, Job
 from calibrate.sweep.ledger import Ledger
+from calibrate.sweep.process import Process
 
 REPORT = "report.json"
 FAREWELL = 5.0
@@ -30,13 +31,13 @@ def whole_report(folder: Path, content: str) -> dict[str, Any] | None:
 
 
 def settle(ledger: Ledger) -> list[int]:
-    """Find out which jobs, said to run, have no process any more: done if their report is
+    """Find out which jobs, said to run in a process, have none any more: done if their report is
     whole, else lost. Returns the numbers of the lost ones."""
     deadline = time.monotonic() + FAREWELL
-    while any(process.alive for _, process in ledger.running()) and time.monotonic() < deadline:
+    while any(each.alive for _, each in _running(ledger)) and time.monotonic() < deadline:
         time.sleep(0.1)
     lost = []
-    for job, process in ledger.running():
+    for job, process in _running(ledger):
         if process.alive:
             continue
         if report(ledger.folder, job):
@@ -45,3 +46,7 @@ def settle(ledger: Ledger) -> list[int]:
             ledger.lose(job, f"process {process.pid} on {process.host} died without a word")
             lost.append(job.number)
     return lost
+
+
+def _running(ledger: Ledger) -> list[tuple[Job, Process]]:
+    return [(job, process) for job, process in ledger.running() if job.state == RUNNING]
