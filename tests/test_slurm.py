@@ -58,7 +58,7 @@ def told(*command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> None:
+def cluster() -> Iterator[None]:
     """The cluster of scripts/slurm_here.sh; no other one is meddled with."""
     pytest.importorskip("submitit", reason="submitit is missing: pip install '.[slurm]'")
     if not shutil.which("sinfo"):
@@ -66,6 +66,8 @@ def cluster() -> None:
     asked = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
     if asked.returncode or "calibrate-slurm" not in asked.stdout:
         pytest.skip(f"no cluster of this project's runs: {START}")
+    yield
+    told("scancel", "--user=root")
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_a_sweep_survives_what_a_cluster_does_to_it(
 ):
     """Of four jobs one is killed, one runs out of time, one out of memory."""
     folder = tmp_path / "sweep"
-    sizes = ("data.n=150,160,170,1200000", "hydra.launcher.mem_gb=1")
+    sizes = ("data.n=150,160,170,500000", "hydra.launcher.mem_per_cpu=600M")
     sweep = followed(background, folder, *sizes)
     killed, slow = in_slurm(folder, 0), in_slurm(folder, 1)
     told("scancel", "--batch", "--signal=KILL", killed)
@@ -110,10 +112,10 @@ def test_a_sweep_survives_what_a_cluster_does_to_it(
     assert [job.state for job in jobs(folder)] == [DONE, FAILED, DONE, FAILED]
     assert (again.attempt, late.attempt, fine.attempt, large.attempt) == (2, 1, 1, 1)
     assert again.slurm != killed
-    assert "timed out at the limit of 01:00:00" in str(late.error)
+    assert "timed out at the limit of 00:01:00: more time with" in str(late.error)
     assert f"(Slurm job {slow} on " in str(late.error)
-    assert "out of memory at the limit of 1G: more with hydra.launcher.mem_gb" in str(large.error)
-    wider = ("hydra.launcher.mem_gb=3", "sweep.retry=failed", f"sweep.dir={folder}")
+    assert "out of memory at the limit of 600M: more with hydra.launcher.mem_gb" in str(large.error)
+    wider = ("hydra.launcher.mem_gb=2", "sweep.retry=failed", f"sweep.dir={folder}")
     assert calibrate("run", "-m", *SWEEP, sizes[0], *wider) == 0
     assert "4 jobs: 4 done" in capsys.readouterr().out
     for job in jobs(folder):
@@ -150,9 +152,10 @@ def test_a_detached_sweep_is_followed_cancelled_and_gone_on_with(tmp_path: Path,
     until(lambda: calibrate("sweep", "status", str(folder)) == 0
           and "waits: BeginTime" in capsys.readouterr().out)  # fmt: skip
     assert states(folder) == [QUEUED] * 2
+    array = str(jobs(folder)[0].slurm).partition("_")[0]
     assert calibrate("sweep", "cancel", str(folder)) == 0
     assert "2 jobs were cancelled in Slurm" in capsys.readouterr().out
-    assert not told("squeue", "--noheader", "--states=PENDING,RUNNING").strip()
+    assert not told("squeue", "--noheader", "--states=PENDING,RUNNING", f"--jobs={array}").strip()
     assert states(folder) == [PLANNED] * 2
     assert calibrate("run", "-m", *overrides) == 0
     until(lambda: calibrate("sweep", "status", str(folder)) == 0 and set(states(folder)) == {DONE})

@@ -27,7 +27,7 @@ from calibrate.cli.worker import tell
 from calibrate.errors import ConfigurationError, StorageError
 from calibrate.sweep import slurm
 from calibrate.sweep.batch import LOGS, carry_over, withdraw
-from calibrate.sweep.job import QUEUED
+from calibrate.sweep.job import LOST, QUEUED
 from calibrate.sweep.ledger import Ledger
 
 TARGET = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
@@ -138,7 +138,7 @@ def _refused(error: Exception) -> ConfigurationError:
 
 
 def _follow(folder: Path) -> None:
-    """Wait until no job is under way; the ledger is opened anew at each look.
+    """Wait until no job is under way, or one was lost; the ledger is opened anew at each look.
 
     A folder or a Slurm that is out of reach for a while is waited for.
     """
@@ -157,11 +157,11 @@ def _follow(folder: Path) -> None:
 
 
 def _looked(folder: Path) -> bool:
-    """Bring the ledger up to date, tell what ended; whether jobs are still under way."""
+    """Bring the ledger up to date, tell what ended; whether there is more to wait for."""
     with Ledger(folder) as ledger:
         ended = carry_over(ledger)
         for job in ended:
             tell(ledger, job.number)
         if ledger.stopped():
             withdraw(ledger, waiting=True)
-        return bool(ledger.under_way())
+        return bool(ledger.under_way()) and not any(job.state == LOST for job in ended)

@@ -217,12 +217,12 @@ def _launch(ledger: Ledger, launcher: Launcher) -> None:
         except Exception as error:  # a launcher of Hydra's, whose workers died for example
             broken = f"{type(error).__name__}: {error}"
         settle(ledger)
+        idle = 0 if _ended(ledger) > before else idle + 1
         lost = [job.number for job in ledger.jobs() if job.state == LOST]
         losses.update(lost)
         for number in lost:
             if losses[number] < MOST_LOSSES:
                 ledger.again(LOST, number=number)
-        idle = 0 if _ended(ledger) > before else idle + 1
         if idle == MOST_IDLE and ledger.counts()[PLANNED]:
             left = ledger.counts()[PLANNED]
             raise CalibrateError(f"the launcher leaves {left} jobs undone: {broken}")
