@@ -23,6 +23,13 @@ def positive_number(option: str, value: Any) -> None:  # noqa: ANN401 - user inp
         raise ConfigurationError(f"{option} must be positive, got {value!r}")
 
 
+def not_negative(option: str, value: Any) -> None:  # noqa: ANN401 - user input
+    """Require a finite number of at least zero."""
+    finite_number(option, value)
+    if value < 0:
+        raise ConfigurationError(f"{option} must be ≥ 0, got {value!r}")
+
+
 def fraction(option: str, value: Any) -> None:  # noqa: ANN401 - user input
     """Require a number above zero and below one."""
     positive_number(option, value)

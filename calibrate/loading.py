@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from calibrate.errors import MisfitError, StorageError, nearest
-from calibrate.estimate import Calibration, Fitted, State
+from calibrate.estimate import Calibration, Domain, Fitted, State
 from calibrate.methods.bayesian_network import BayesianNetwork
 from calibrate.methods.column import GivenColumns
 from calibrate.methods.ensemble import Ensemble
@@ -19,6 +19,7 @@ from calibrate.methods.network import Network
 from calibrate.methods.none import UncalibratedFeatures, UntouchedSimulation
 from calibrate.methods.numerical_inversion import InvertedResponse
 from calibrate.methods.polynomial import Polynomial
+from calibrate.methods.resampled import AveragedEnsemble
 from calibrate.methods.response_map import ResponseMap
 from calibrate.storage import load_state
 
@@ -83,12 +84,15 @@ def fitted_file(path: str | Path) -> Path:
 
 
 def _rebuilt(path: Path, kind: str, state: State) -> Fitted:
-    if kind == Ensemble.kind:
-        members = [
+    if kind in (Ensemble.kind, AveragedEnsemble.kind):
+        members = tuple(
             cast(Calibration, _rebuilt(path, member["fitted"], member["state"]))
             for member in state["members"]
-        ]
-        return Ensemble(members[0], tuple(members[1:]))
+        )
+        if kind == Ensemble.kind:
+            return Ensemble(members[0], members[1:])
+        domain = Domain.from_state(state["domain"])
+        return AveragedEnsemble(domain, members, bool(state["disjoint"]))
     if kind not in KINDS:
         raise StorageError(f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}")
     fitted: Fitted = KINDS[kind].from_state(state)

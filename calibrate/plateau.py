@@ -9,11 +9,7 @@ noise, and were left 60 % too wide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-import torch
 
 from calibrate.sample import FloatArray
 
@@ -21,22 +17,18 @@ FACTOR = 0.25
 REDUCTIONS = 3
 
 
-@dataclass(frozen=True)
-class Validation:
-    """The loss of the validation part, the same number for the same parameters (its noise is
-    fixed), and how many epochs without a new minimum are waited for."""
-
-    loss: Callable[[], float]
-    patience: int
-
-
 class Plateau:
     """What has been seen so far: the losses, and for how long nothing improved."""
 
-    def __init__(self, validation: Validation) -> None:
-        self.validation = validation
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
         self.history: list[float] = []
         self.waited = self.reduced = 0
+
+    @property
+    def factor(self) -> float:
+        """What the learning rate is multiplied by."""
+        return float(FACTOR**self.reduced)
 
     @property
     def reached(self) -> bool:
@@ -48,14 +40,10 @@ class Plateau:
         """The validation loss after each epoch."""
         return np.array(self.history)
 
-    def after_epoch(self, optimizer: torch.optim.Optimizer) -> None:
-        """Look at the validation part; reduce the learning rate where it is time to."""
-        with torch.no_grad():
-            value = self.validation.loss()
-        improved = value < min(self.history, default=np.inf)
+    def after_epoch(self, loss: float) -> None:
+        """Look at the loss of the validation part; reduce the learning rate where it is time to."""
+        improved = loss < min(self.history, default=np.inf)
         self.waited = 0 if improved else self.waited + 1
-        self.history.append(value)
-        if self.waited >= self.validation.patience:
+        self.history.append(loss)
+        if self.waited >= self.patience:
             self.waited, self.reduced = 0, self.reduced + 1
-            for group in optimizer.param_groups:
-                group["lr"] *= FACTOR

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,6 +87,11 @@ class Sample:
 
     def __len__(self) -> int:
         return int(self.w.size)
+
+    def __reduce__(self) -> tuple[type[Sample], tuple[Any, ...]]:
+        """For another process; a read-only view of a dictionary cannot be pickled."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return type(self), tuple({**values, "spectators": dict(self.spectators)}.values())
 
     @cached_property
     def groups(self) -> Groups:

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from calibrate.context import Context, Silent
-from calibrate.errors import ConfigurationError, MisfitError
-from calibrate.estimate import Calibration, Fitted
+from calibrate.context import Context
+from calibrate.errors import CalibrateError, ConfigurationError, MisfitError
+from calibrate.estimate import Fitted
 from calibrate.methods.ensemble import bootstrap_ensemble
+from calibrate.methods.together import Fit, Request, fit_together, succeeded
 from calibrate.protocols import (
     CheckingDataset,
     CheckingEvaluator,
@@ -29,6 +30,8 @@ from calibrate.task import RegressionTask, TransportTask
 REGRESSION, TRANSPORT = "regression", "transport"
 TASKS = (REGRESSION, TRANSPORT, "inference")
 AnyTask = RegressionTask | TransportTask
+Fits = Mapping[str, Fitted] | CalibrateError
+"""Fitted calibrations or maps by label, or why there are none."""
 
 
 @dataclass(frozen=True)
@@ -107,33 +110,87 @@ class Result:
     outcome: Outcome
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A study with its task, and the seconds that were spent on it so far."""
+
+    study: Study
+    context: Context
+    task: AnyTask
+    seconds: dict[str, float]
+
+
 def run(study: Study, context: Context, about: Mapping[str, Any], configuration: str) -> Result:
     """Load, fit, evaluate. `about` goes into the outcome's `run` block as it is."""
+    loaded = load(study, context)
+    (fits,) = fit([loaded])
+    return conclude(loaded, fits, about, configuration)
+
+
+def load(study: Study, context: Context) -> Loaded:
+    """The study's task; what it cannot be evaluated on is refused here."""
     seconds: dict[str, float] = {}
     with _timed(seconds, "load"):
         task: AnyTask = getattr(study.data, study.task)(context)
         for evaluator in study.evaluators.values():
             if isinstance(evaluator, CheckingEvaluator):
                 evaluator.check(task)
-    with _timed(seconds, "fit"):
-        fits = _fits(study, task, context)
+    return Loaded(study, context, task, seconds)
+
+
+def fit(studies: Sequence[Loaded]) -> list[Fits]:
+    """All methods of all studies fitted, networks of one shape side by side; the studied ones with
+    their replicas, where asked for. Each study is charged with its share of the time."""
+    start = time.perf_counter()
+    requests = {
+        (i, label): Request(method, each.task, each.context.child(label))
+        for i, each in enumerate(studies)
+        if isinstance(each.task, RegressionTask)
+        for label, method in _methods(each).items()
+    }
+    found = dict(zip(requests, fit_together(list(requests.values())), strict=True))
+    fits = [
+        _finished(each, {label: f for (j, label), f in found.items() if i == j})
+        for i, each in enumerate(studies)
+    ]
+    for each in studies:
+        each.seconds["fit"] = (time.perf_counter() - start) / len(studies)
+    return fits
+
+
+def _finished(loaded: Loaded, fits: dict[str, Fit]) -> Fits:
+    """All fits of a study: the calibrations with replicas, or the maps; the error if one failed."""
+    study, task, context = loaded.study, loaded.task, loaded.context
+    try:
+        done: dict[str, Fitted] = {label: succeeded(each) for label, each in fits.items()}
+        if not isinstance(task, RegressionTask):
+            seen = _seen(task)
+            return {k: m.fit(seen, context.child(k)) for k, m in _methods(loaded).items()}
+        if study.replicas:
+            label, method = next(iter(_methods(loaded).items()))
+            given = task, study.replicas, context.child(label)
+            done[label] = bootstrap_ensemble(succeeded(fits[label]), method, *given)
+        return done
+    except CalibrateError as error:
+        return error
+
+
+def _methods(loaded: Loaded) -> Mapping[str, Any]:
+    methods: Mapping[str, Any] = loaded.study.methods
+    return methods
+
+
+def conclude(loaded: Loaded, fits: Fits, about: Mapping[str, Any], configuration: str) -> Result:
+    """Evaluate the fits; raises what kept them from being made."""
+    if isinstance(fits, CalibrateError):
+        raise fits
+    study, task, context = loaded.study, loaded.task, loaded.context
     refit = _refit(study, context)
-    with _timed(seconds, "evaluate"):
+    with _timed(loaded.seconds, "evaluate"):
         found = [_found(each, fits, task, refit, context.child(name))
                  for name, each in study.evaluators.items()]  # fmt: skip
-    run_block = {**about, "seconds": seconds, "data_sha256": dict(task.files)}
+    run_block = {**about, "seconds": loaded.seconds, "data_sha256": dict(task.files)}
     return Result(fits, _outcome(fits, task, found, run_block, configuration))
-
-
-def _fits(study: Study, task: AnyTask, context: Context) -> dict[str, Fitted]:
-    """All methods fitted on the task; the studied one with its replicas, where asked for."""
-    methods: Mapping[str, Any] = study.methods
-    seen = _seen(task)
-    fits = {label: method.fit(seen, context.child(label)) for label, method in methods.items()}
-    if study.replicas and isinstance(task, RegressionTask):
-        main = next(iter(methods))
-        fits[main] = _with_replicas(methods[main], fits[main], main, study, task, context)
-    return fits
 
 
 def _refit(study: Study, context: Context) -> Callable[..., Any]:
@@ -156,24 +213,6 @@ def _seen(task: AnyTask) -> AnyTask:
 def _found(evaluator: Any, *given: Any) -> Findings:  # noqa: ANN401 - of either kind of task
     found: Findings = evaluator(*given)
     return found
-
-
-def _with_replicas(
-    method: Regressor,
-    nominal: Calibration,
-    main: str,
-    study: Study,
-    task: RegressionTask,
-    context: Context,
-) -> Calibration:
-    quiet = replace(context.child(main), progress=Silent())
-    return bootstrap_ensemble(
-        nominal,
-        lambda other: method.fit(other, quiet),
-        task,
-        study.replicas,
-        context.child(main),
-    )
 
 
 def _outcome(

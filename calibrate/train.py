@@ -1,7 +1,7 @@
-"""The one minibatch loop and the one full-batch second-order fit.
+"""The one full-batch second-order fit, and what it shares with the minibatch loop.
 
-Both watch for divergence: a loss that is not finite raises `DivergedError`, and `with_restarts`
-begins anew from another derived seed.
+A loss that is not finite raises `DivergedError`, and `with_restarts` begins anew from another
+derived seed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from torch import Tensor
 
 from calibrate.context import Context
 from calibrate.errors import FitError
-from calibrate.plateau import Plateau, Validation
 from calibrate.sample import FloatArray
 
 Result = TypeVar("Result")
@@ -56,7 +55,7 @@ def minimise_full_batch(
     evaluations = math.ceil(LINE_SEARCH_EVALUATIONS * steps)
     history: list[float] = []
     start = time.perf_counter()
-    with context.progress.track(_description(context), evaluations) as advance:
+    with context.progress.track(description(context), evaluations) as advance:
 
         def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
             _assign(parameters, vector)
@@ -79,69 +78,6 @@ def minimise_full_batch(
         )
     _assign(parameters, found.x)
     return Minimisation(np.array(history), time.perf_counter() - start)
-
-
-def minimise_minibatch(
-    loss: Callable[[Tensor], Tensor],
-    parameters: Sequence[Tensor],
-    events: int,
-    batch: int,
-    epochs: int,
-    learning_rate: float,
-    context: Context,
-    validation: Validation | None = None,
-) -> Minimisation:
-    """Adam over shuffled minibatches, for `epochs`, the learning rate falling to zero as a half
-    cosine; with a `validation` part it falls and the fit ends as `Plateau` says, at the latest
-    after `epochs`.
-
-    `loss` takes the indices (≤ batch,) of a minibatch; every event is used once an epoch. The
-    recorded loss is the mean over each epoch. Raises DivergedError if it is not finite.
-    """
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-    cosine = None if validation else _cosine(optimizer, epochs * math.ceil(events / batch))
-    plateau = Plateau(validation) if validation else None
-    rng = context.stream("shuffle")
-    history: list[float] = []
-    start = time.perf_counter()
-    with context.progress.track(_description(context), epochs) as advance:
-        for _ in range(epochs):
-            order = torch.from_numpy(rng.permutation(events))
-            history.append(_epoch(loss, torch.split(order, batch), optimizer, cosine))
-            advance(1)
-            if plateau:
-                plateau.after_epoch(optimizer)
-                if plateau.reached:
-                    break
-    seconds = time.perf_counter() - start
-    if plateau is None:
-        return Minimisation(np.array(history), seconds)
-    return Minimisation(np.array(history), seconds, plateau.losses, plateau.reached)
-
-
-def _epoch(
-    loss: Callable[[Tensor], Tensor],
-    batches: Sequence[Tensor],
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None,
-) -> float:
-    """One step for each minibatch; the mean loss over their events."""
-    total = 0.0
-    for rows in batches:
-        optimizer.zero_grad()
-        value = loss(rows)
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if schedule is not None:
-            schedule.step()
-        total += _finite(value) * len(rows)
-    return total / sum(len(rows) for rows in batches)
-
-
-def _cosine(
-    optimizer: torch.optim.Optimizer, steps: int
-) -> torch.optim.lr_scheduler.CosineAnnealingLR:
-    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
 
 def with_restarts(
@@ -184,6 +120,7 @@ def _finite(value: Tensor) -> float:
     return number
 
 
-def _description(context: Context) -> str:
+def description(context: Context) -> str:
+    """What is fitted, in the words of the progress bar."""
     names = [name for name in context.path if not name.startswith("attempt")]
     return " ".join(names) or "fit"

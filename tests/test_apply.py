@@ -308,9 +308,7 @@ def test_rows_that_cannot_be_used_are_nan_and_counted(ansatz, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def ensemble(task: RegressionTask, polynomial: Calibration) -> Ensemble:
-    return bootstrap_ensemble(
-        polynomial, lambda other: MSE(degree=2).fit(other, Context()), task, 200, Context()
-    )
+    return bootstrap_ensemble(polynomial, MSE(degree=2), task, 200, Context())
 
 
 def test_bootstrap_refits_scatter_as_the_fit_itself_does():
@@ -322,7 +320,7 @@ def test_bootstrap_refits_scatter_as_the_fit_itself_does():
 
     train = sample(events(10 * N))
     task = RegressionTask(train, {"nominal": train}, ("jet_pt",))
-    found = bootstrap_ensemble(fit(train), lambda t: fit(t.train), task, 200, Context())
+    found = bootstrap_ensemble(fit(train), MSE(degree=1), task, 200, Context())
     x = np.array([[100.0, 0.0], [150.0, 1.0], [250.0, -1.0]])
     independent = [
         fit(sample(events(10 * N, seed))).estimate(x).z[:, 0] for seed in range(100, 300)

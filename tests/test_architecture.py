@@ -36,7 +36,10 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
         *("provenance", "coordinates", "pairing", "expressions", "tables", "catalogue"),
         "memory",
     ),
-    2: ("train", "plateau", "figures", "contents"),
+    2: (
+        *("train", "plateau", "model_axis", "member", "minibatch", "learner"),
+        *("figures", "contents"),
+    ),
     3: ("methods", "evaluators"),
     3.5: ("loading", "stored"),
     4: ("study", "apply", "report", "sweep"),

@@ -131,7 +131,7 @@ def test_drawn_activations_are_distributed_as_those_of_drawn_weights():
     torch.manual_seed(0)
     layer, x, n = GaussianLinear(4, 3, 0.3), torch.tensor([[1.0, -2.0, 0.5, 3.0]]), 40000
     with torch.no_grad():
-        activations = layer(x.expand(n, 4), generator(1))
+        activations = layer(x.expand(n, 4), torch.randn((n, 3), generator=generator(1)))
         weight, bias = layer.drawn(n, generator(2))
         by_weights = (x @ weight + bias)[:, 0]
         exact = (0.3**2 * (1 + (x**2).sum())).sqrt()

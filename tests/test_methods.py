@@ -17,6 +17,7 @@ from calibrate.methods.gaussian_ansatz import GaussianAnsatz
 from calibrate.methods.mse import MSE
 from calibrate.methods.none import Uncalibrated
 from calibrate.methods.numerical_inversion import NumericalInversion
+from calibrate.methods.resampled import ResampledEnsemble
 from calibrate.sample import concatenate
 from calibrate.storage import save_state
 from calibrate.task import RegressionTask
@@ -31,11 +32,16 @@ METHODS = {
     "generalised_inversion": NumericalInversion(shape="network", hidden=(4,), steps=60),
     "bayesian": Bayesian(hidden=(8, 8), steps=30, batch=300, samples=5),
     "bayesian_mixture": Bayesian(components=3, hidden=(), steps=30, batch=300, samples=5),
+    "ensemble": ResampledEnsemble(MSE(hidden=(8,), epochs=3, batch=200), members=4),
+    "ensemble_of_parts": ResampledEnsemble(MSE(degree=1), members=5, samples="parts"),
+    "ensemble_of_bayesian": ResampledEnsemble(
+        Bayesian(hidden=(), steps=30, batch=300, samples=5), members=3
+    ),
     "gaussian_ansatz_without_d": GaussianAnsatz(**SMALL, hidden_d=None, precision="double"),
 }
 ONE_DIMENSIONAL = ("numerical_inversion",)
 """Methods for one feature and one truth column."""
-ONE_TRUTH = ("generalised_inversion", "bayesian", "bayesian_mixture")
+ONE_TRUTH = ("generalised_inversion", "bayesian", "bayesian_mixture", "ensemble_of_bayesian")
 """Methods for one truth column and any number of features."""
 TASKS = ("gaussian_task", "relative_task", "planar_task")
 
@@ -151,6 +157,11 @@ def test_a_fit_leaves_torch_as_it_was(gaussian_task):
         (lambda: Bayesian(prior_width=0.0), "method.prior_width must be positive"),
         (lambda: Bayesian(samples=1), "method.samples must be at least 2"),
         (lambda: Bayesian(validation=1.0), "method.validation must be < 1"),
+        (lambda: MSE(dropout=1.0), "method.dropout must be < 1"),
+        (lambda: MSE(l2=-1.0), "method.l2 must be ≥ 0, got -1"),
+        (lambda: ResampledEnsemble(members=1), "method.members must be at least 2"),
+        (lambda: ResampledEnsemble(samples="part"), "did you mean parts"),
+        (lambda: ResampledEnsemble(base="mse"), "method.base names a method to be fitted"),
         (lambda: GaussianAnsatz(pairs=0), "method.pairs must be a positive integer"),
         (lambda: GaussianAnsatz(spectrum="flaat"), "did you mean flat"),
         (lambda: GaussianAnsatz(hidden_b="32"), "method.hidden_b takes a list"),

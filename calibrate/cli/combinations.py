@@ -24,6 +24,8 @@ from calibrate.errors import ConfigurationError
 
 ROOT_VALUES = ("seed", "replicas", "device", "note")
 """Keys without a dot whose values change nothing but themselves."""
+NAMES_ANOTHER = "method.base"
+"""A key whose value brings the options of what it names."""
 HANDLED = re.compile(r"(hydra|sweep)[./].*")
 """Keys that concern the sweep, not its jobs."""
 EMPTY = re.compile(r"=\s*choice\(\s*\)\s*$")
@@ -129,7 +131,7 @@ def _is_simple(text: str, combination: Combination) -> bool:
     key, value = override.key_or_group, override.value()
     if override.type.name != "CHANGE" or "@" in override.get_key_element() or "/" in key:
         return False
-    if "." not in key and key not in ROOT_VALUES:
+    if ("." not in key and key not in ROOT_VALUES) or key == NAMES_ANOTHER:
         return False
     if not isinstance(value, str | int | float | bool | None) or "${" in str(value):
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -30,11 +30,28 @@ def compared_with(given: Any, studied: str) -> dict[str, Mapping[str, Any]]:  # 
     return {name: values for name, values in found.items() if name != studied}
 
 
-def with_options(part: DictConfig, given: Mapping[str, Any], name: str) -> DictConfig:
-    """A method's options with those given; ConfigurationError for one that it does not have."""
+def base_of(given: Any, methods: Sequence[str]) -> tuple[str, Mapping[str, Any]]:  # noqa: ANN401
+    """Name and options of `method.base`, one of the methods that are fitted alone.
+
+    Raises ConfigurationError for anything but a name or `{NAME: {KEY: VALUE}}`.
+    """
+    (name, values), *more = given.items() if isinstance(given, DictConfig) else [(given, {})]
+    if more or not isinstance(values, Mapping):
+        raise ConfigurationError(
+            f"method.base takes a name or {{name: {{key: value}}}}, got {given!r}"
+        )
+    choice("method.base", name, methods)
+    return name, values
+
+
+def with_options(
+    part: DictConfig, given: Mapping[str, Any], name: str, where: str = "compare_with"
+) -> DictConfig:
+    """A method's options with those given at a place; ConfigurationError for one that it does not
+    have."""
     known = [str(option) for option in part.keys() if not str(option).startswith("_")]  # noqa: SIM118
     for key in given:
         if key not in known:
             hint = nearest(str(key), known)
-            raise ConfigurationError(f"compare_with: no option '{key}' of {name}: {hint}")
+            raise ConfigurationError(f"{where}: no option '{key}' of {name}: {hint}")
     return cast(DictConfig, OmegaConf.merge(part, given))

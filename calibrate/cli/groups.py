@@ -80,9 +80,9 @@ def _config_options() -> list[tuple[str, str, str]]:
         (
             "hydra/launcher",
             "local",
-            "of a sweep: local, slurm (slurm_cpu, slurm_gpu), basic (one by one) or joblib",
+            "of a sweep: local, batched, slurm (slurm_cpu, slurm_gpu), basic (one by one), joblib",
         ),
-        ("hydra.launcher.workers", "null", "of the local launcher; null: one for each core"),
+        ("hydra.launcher.workers", "null", "of local and batched; null: one for each core"),
     ]
 
 

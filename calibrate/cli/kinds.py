@@ -14,6 +14,8 @@ from calibrate.cli.groups import choices, configuration_folder
 from calibrate.errors import MisfitError
 from calibrate.study import REGRESSION, common_tasks, misfit, offered_tasks, tasks_of
 
+UNFITTED = ("none", "column", "ensemble")
+"""Methods that no ensemble is made of."""
 DATA, METHOD, EVALUATOR, EXPERIMENT = "data", "method", "evaluator", "experiment"
 
 
@@ -35,6 +37,12 @@ def with_evaluators(overrides: Sequence[str], parsed: Sequence[Override]) -> lis
         return list(overrides)
     (kind,) = kinds
     return [*overrides, f"{EVALUATOR}=[{','.join(_evaluators(kind))}]"]
+
+
+def bases() -> list[str]:
+    """The methods that are derived from a training sample, and are no ensembles themselves."""
+    return [name for name in choices(METHOD) if name not in UNFITTED
+            and REGRESSION in tasks_of(named_class(METHOD, name))]  # fmt: skip
 
 
 def refuse_misfit(data: str, target: str, methods: Mapping[str, object]) -> None:

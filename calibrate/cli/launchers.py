@@ -7,9 +7,6 @@ Hydra's own part of the configuration and the job's number; the job finds the re
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -25,26 +22,17 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from calibrate.checks import positive_integer
+from calibrate.cli.batched import Batched
 from calibrate.cli.compose import initialised
+from calibrate.cli.processes import GLANCE, cores, dismiss, employed
 from calibrate.cli.slurm import TARGET, Slurm
 from calibrate.cli.worker import do, load_libraries, work
 from calibrate.errors import ConfigurationError
 from calibrate.sweep.job import PLANNED
 from calibrate.sweep.ledger import Ledger
 
-LOCAL = "calibrate.cli.launchers.Local"
+LOCAL, BATCHED = "calibrate.cli.launchers.Local", "calibrate.cli.batched.Batched"
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-GLANCE = 0.05
-"""Seconds between two looks at the workers."""
-HEARING = 10.0
-"""Seconds that an interrupted worker has to put its job back."""
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -65,38 +53,22 @@ class Local:
             number = min(self.workers or cores(), ledger.counts()[PLANNED])
         if number <= 1:
             return work(folder)
-        workers = [_employed(folder) for _ in range(number)]
+        workers = [employed(folder) for _ in range(number)]
         try:
             while workers:
                 time.sleep(GLANCE)
                 ended = [each for each in workers if each.poll() is not None]
                 workers = [each for each in workers if each not in ended]
                 killed = sum(each.returncode < 0 for each in ended)
-                workers += [_employed(folder) for _ in range(killed) if _more_to_do(folder)]
+                workers += [employed(folder) for _ in range(killed) if _more_to_do(folder)]
         finally:
-            _dismiss(workers)
+            dismiss(workers)
         return None
-
-
-def _employed(folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "calibrate.cli.worker", str(folder), "1"]
-    return subprocess.Popen(command, env={**os.environ, **ONE_THREAD})
 
 
 def _more_to_do(folder: Path) -> bool:
     with Ledger(folder) as ledger:
         return bool(ledger.counts()[PLANNED]) and not ledger.stopped()
-
-
-def _dismiss(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Interrupt workers, who put their jobs back; end those that do not listen."""
-    for each in workers:
-        each.send_signal(signal.SIGINT)
-    for each in workers:
-        try:
-            each.wait(HEARING)
-        except subprocess.TimeoutExpired:
-            each.kill()
 
 
 @dataclass(frozen=True)
@@ -159,7 +131,7 @@ class Prepared:
         return composed
 
 
-Launcher = Local | Slurm | Plugin
+Launcher = Local | Batched | Slurm | Plugin
 
 
 def launcher_of(composed: DictConfig) -> Launcher:
@@ -169,9 +141,13 @@ def launcher_of(composed: DictConfig) -> Launcher:
     """
     part, detach = composed.hydra.launcher, composed.sweep.detach
     if part is None:
-        raise ConfigurationError("hydra/launcher is null: choose local, slurm, basic or joblib")
+        raise ConfigurationError(
+            "hydra/launcher is null: choose local, batched, slurm, basic or joblib"
+        )
     if part._target_ == TARGET:
         return Slurm(cast(dict[str, Any], OmegaConf.to_container(part, resolve=True)), detach)
     if detach:
         raise ConfigurationError("sweep.detach=true needs a batch system: hydra/launcher=slurm")
+    if part._target_ == BATCHED:
+        return Batched(Local(part.workers), part.workers, part.together)
     return Local(part.workers) if part._target_ == LOCAL else Plugin(composed)

@@ -55,7 +55,7 @@ class Order:
         from calibrate.cli.run import run_in
         from calibrate.context import Silent
 
-        _create(folder)
+        created(folder)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         planned = built(Recipe(**self.recipe))
@@ -63,10 +63,11 @@ class Order:
         run_in(folder, planned, self.command, planned.context(shown), {"content": self.content})
 
 
-def _create(folder: Path) -> None:
+def created(folder: Path) -> Path:
     """The run folder of one attempt, which nobody else has; the sweep's folder must be there."""
     try:
         folder.parent.mkdir(exist_ok=True)
         folder.mkdir()
     except OSError as error:
         raise StorageError(f"cannot create {folder}: {error.strerror}") from error
+    return folder

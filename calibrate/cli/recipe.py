@@ -11,14 +11,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from calibrate.cli.compare_with import compared_with, with_options
+from calibrate.cli.compare_with import base_of, compared_with, with_options
 from calibrate.cli.compose import METHOD, REQUIRED, SPECIALISE, compose, parse
 from calibrate.cli.groups import options
-from calibrate.cli.kinds import with_evaluators
+from calibrate.cli.kinds import bases, with_evaluators
 from calibrate.errors import ConfigurationError, StorageError
 
 HIDDEN = ("hydra", "sweep")
 """Parts of the composed configuration that are not of the run itself."""
+
+BASE, DEFAULT_BASE = "base", "mse"
+"""The option of a method that names another, and what it is where it names none."""
 
 Plain = dict[str, Any]
 
@@ -53,6 +56,7 @@ def recipe(overrides: Sequence[str]) -> Recipe:
         chosen = composed.hydra.runtime.choices
         for group in REQUIRED:
             _require_values(composed[group], group, chosen[group])
+        _put_base(composed.method, chosen["data"], overrides)
         return Recipe(
             chosen["data"],
             chosen[METHOD],
@@ -89,8 +93,18 @@ def _compared(composed: DictConfig, overrides: Sequence[str]) -> dict[str, Plain
     chosen, nodes = composed.hydra.runtime.choices, {}
     for name, given in compared_with(composed.compare_with, chosen[METHOD]).items():
         node = with_options(compose(_alone(chosen["data"], name, overrides)).method, given, name)
+        _put_base(node, chosen["data"], overrides)
         nodes[name] = cast(Plain, OmegaConf.to_container(node, resolve=True))
     return nodes
+
+
+def _put_base(node: DictConfig, data: str, overrides: Sequence[str]) -> None:
+    """Put the options of the method that `base` names, as it is on this dataset, in its place."""
+    if BASE not in node:
+        return
+    name, given = base_of(node[BASE] or DEFAULT_BASE, bases())
+    part = compose(_alone(data, name, overrides)).method
+    node[BASE] = with_options(part, given, name, f"{METHOD}.{BASE}")
 
 
 def _require_values(part: Any, group: str, name: str) -> None:  # noqa: ANN401 - any node

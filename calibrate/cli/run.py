@@ -24,7 +24,7 @@ from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSamp
 from calibrate.report import transport_verdict
 from calibrate.report.files import create_run_folder, write
 from calibrate.report.verdict import sentence
-from calibrate.study import run as run_study
+from calibrate.study import Fits, Loaded, conclude, fit, load
 
 LOG_FILE = "run.log"
 log = logging.getLogger("calibrate")
@@ -46,15 +46,33 @@ def run_in(
     folder: Path, planned: Plan, command: str, context: Context, about: Mapping[str, Any]
 ) -> Outcome:
     """Run what is planned in a new, empty folder; a failure leaves its traceback in run.log."""
-    with _logged(folder, command):
-        known = {**_about(planned, command), **about}
-        result = run_study(planned.study, context, known, planned.configuration)
-        if planned.note:
-            notes = (planned.note, *result.outcome.notes)
-            result = replace(result, outcome=replace(result.outcome, notes=notes))
-        for warning in result.outcome.warnings:
-            log.warning(warning)
-        return write(folder, result, planned.figures, context)
+    with logged(folder, command):
+        loaded = load(planned.study, context)
+        (fits,) = fit([loaded])
+        return _concluded(folder, planned, command, loaded, fits, about)
+
+
+def conclude_in(
+    folder: Path, planned: Plan, command: str, loaded: Loaded, fits: Fits, about: Mapping[str, Any]
+) -> Outcome:
+    """Evaluate fits that were made together with others', and write their report."""
+    with logged(folder, "fitted"):
+        return _concluded(folder, planned, command, loaded, fits, about)
+
+
+def _concluded(
+    folder: Path, planned: Plan, command: str, loaded: Loaded, fits: Fits, about: Mapping[str, Any]
+) -> Outcome:
+    known = {**_about(planned, command), **about}
+    result = conclude(loaded, fits, known, planned.configuration)
+    if planned.note:
+        notes = (planned.note, *result.outcome.notes)
+        result = replace(result, outcome=replace(result.outcome, notes=notes))
+    for warning in result.outcome.warnings:
+        log.warning(warning)
+    outcome = write(folder, result, planned.figures, loaded.context)
+    log.info("report written")
+    return outcome
 
 
 def show_configuration(overrides: Sequence[str]) -> str:
@@ -112,7 +130,7 @@ class LogFile(logging.FileHandler):
 
 
 @contextmanager
-def _logged(folder: Path, command: str) -> Iterator[None]:
+def logged(folder: Path, what: str) -> Iterator[None]:
     """Log to the run folder; a failure leaves its traceback there and goes on upwards."""
     handler = LogFile(folder / LOG_FILE, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -120,10 +138,9 @@ def _logged(folder: Path, command: str) -> Iterator[None]:
     log.setLevel(logging.INFO)
     log.propagate = False
     try:
-        log.info(command)
+        log.info(what)
         handler.refuse_broken()
         yield
-        log.info("report written")
     except CalibrateError:
         log.exception("the run failed")
         raise

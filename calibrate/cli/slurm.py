@@ -54,6 +54,11 @@ class Slurm:
         for key in AT_LEAST_ONE:
             if self.options[key] is not None:
                 positive_integer(f"hydra.launcher.{key}", self.options[key])
+        if self.options["max_num_timeout"]:
+            raise ConfigurationError(
+                "hydra.launcher.max_num_timeout must be 0: what timed out is done again, from its "
+                "last checkpoint, with sweep.retry=failed"
+            )
 
     def launch(self, folder: Path) -> None:
         """Have all planned jobs done, and those that are under way; detached, have them sent."""

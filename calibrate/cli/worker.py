@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from calibrate.cli.order import Order
@@ -42,7 +43,7 @@ def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
         order.run(ledger.folder / str(job.folder))
         ledger.finish(job)
     except (CalibrateError, OSError) as error:
-        _fail(ledger, job, str(error))
+        fail(ledger, job, str(error))
     except BaseException:
         ledger.put_back(job)
         raise
@@ -50,7 +51,8 @@ def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
         tell(ledger, job.number)
 
 
-def _fail(ledger: Ledger, job: Job, error: str) -> None:
+def fail(ledger: Ledger, job: Job, error: str) -> None:
+    """Write down and tell that a job failed."""
     ledger.fail(job, error)
     if ledger.about()["fail_fast"]:
         ledger.stop(f"a job failed, and sweep.fail_fast=true: {job.title}")
@@ -75,17 +77,22 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(folder: str, threads: str) -> int:
-    """The program of a worker process; its exit status."""
+def program(work: Callable[[], None]) -> int:
+    """The work of a process, which ends with its parent; its exit status."""
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     try:
-        work(Path(folder), int(threads))
+        work()
     except StorageError as error:
         print(f"calibrate: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 1
     return 0
+
+
+def main(folder: str, threads: str) -> int:
+    """The program of a worker process; its exit status."""
+    return program(lambda: work(Path(folder), int(threads)))
 
 
 if __name__ == "__main__":

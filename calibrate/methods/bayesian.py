@@ -10,7 +10,7 @@ spectrum.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,17 +25,18 @@ from calibrate.checks import (
 )
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
+from calibrate.learner import Learner, Lesson, alone
 from calibrate.methods.bayesian_network import (
     Architecture,
     BayesianNetwork,
     Learning,
-    fit_bayesian_network,
+    bayesian_learner,
 )
 from calibrate.methods.components import supported
 from calibrate.nn.bayesian import HIDDEN_ACTIVATIONS
 from calibrate.sample import FloatArray, Sample
 from calibrate.task import RegressionTask
-from calibrate.train import with_restarts
+from calibrate.train import Minimisation
 
 FEWEST_HELD_OUT = 10
 OVERFITTED = 0.02
@@ -78,12 +79,21 @@ class Bayesian:
         if self.samples < 2:
             raise ConfigurationError("method.samples must be at least 2 for a spread, got 1")
 
+    @property
+    def network_shape(self) -> Hashable:
+        """What networks have in common that can be trained side by side."""
+        shape = self.components, tuple(self.hidden), self.activation, self.prior_width
+        return type(self).__name__, *shape, self.steps, self.batch
+
     def fit(self, task: RegressionTask, context: Context) -> BayesianNetwork:
-        """Fit the training sample.
+        """Fit the training sample: see `learner`. FitError if every attempt diverges."""
+        return alone(self.learner(task, context))
+
+    def learner(self, task: RegressionTask, context: Context) -> Learner[BayesianNetwork]:
+        """The network, to be trained on the training sample.
 
         Raises ConfigurationError for several truth columns and for a validation share of fewer
-        than ten events, DataError for negative weights (a likelihood has no maximum with them),
-        FitError if every attempt diverges.
+        than ten events, DataError for negative weights (a likelihood has no maximum with them).
         """
         sample = task.train.take(task.train.w != 0)
         _check(sample, self.validation)
@@ -94,13 +104,19 @@ class Bayesian:
         learning = Learning(
             self.prior_width, self.steps, self.batch, self.learning_rate, self.patience
         )
-        (fitted, done), restarts = with_restarts(
-            lambda attempt: fit_bayesian_network(
-                train, held_out, shape, learning, self.samples, attempt
-            ),
-            self.restarts,
-            context,
+        network = bayesian_learner(
+            train, held_out, shape, learning, self.samples, self.restarts, context
         )
+
+        def finish(lesson: Lesson) -> BayesianNetwork:
+            return self._told(train, held_out, *network.finish(lesson))
+
+        return Learner(network.begin, finish, self.restarts, context)
+
+    def _told(
+        self, train: Sample, held_out: Sample, fitted: BayesianNetwork, done: Minimisation
+    ) -> BayesianNetwork:
+        """The fitted network with notes and warnings on how it went."""
         warnings = [
             *self._small(train),
             *([] if done.stopped else [self._unstopped()]),
@@ -111,8 +127,7 @@ class Bayesian:
             f"{len(train)} events trained with (KL over {train.effective_size:.0f} effective "
             f"ones), {len(held_out)} held out for early stopping"
         )
-        summary = replace(fitted.summary, restarts=restarts, notes=(note,),
-                          warnings=tuple(warnings))  # fmt: skip
+        summary = replace(fitted.summary, notes=(note,), warnings=tuple(warnings))
         return replace(fitted, summary=summary)
 
     def _small(self, train: Sample) -> list[str]:

@@ -7,10 +7,9 @@ With ⟨·⟩_ω a moment of p(z|x, ω) and E, var over the weights ω (arXiv:20
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -18,17 +17,19 @@ from torch import Tensor
 
 from calibrate.context import Context
 from calibrate.coordinates import Coordinates
-from calibrate.device import resolve, threads_for
+from calibrate.device import threads_for
 from calibrate.estimate import Domain, Estimate, State
+from calibrate.learner import Learner, Lesson
+from calibrate.member import Member, Schedule, single
 from calibrate.mixture import GaussianMixture
 from calibrate.nn.bayesian import BayesianSkipMLP, DrawnNetworks
 from calibrate.nn.mixture import NARROWEST, MixtureOutputs
 from calibrate.nn.networks import load_weights, weights_of
-from calibrate.plateau import Validation
+from calibrate.nn.objectives import EvidenceBound
 from calibrate.records import FitSummary, TrainingCurve
 from calibrate.sample import FloatArray, Sample
 from calibrate.seeding import generator, stream_seed, torch_seeded
-from calibrate.train import Minimisation, minimise_minibatch
+from calibrate.train import Minimisation
 
 BLOCK = 256
 """Events predicted at a time, few enough for 50 networks to stay in the cache."""
@@ -60,9 +61,11 @@ class Learning:
     learning_rate: float
     patience: int
 
-    def epochs(self, events: int, minibatches: int) -> int:
-        """Passes over the events that take a number of minibatches."""
-        return math.ceil(minibatches / math.ceil(events / self.batch))
+    def schedule(self, events: int) -> Schedule:
+        """The same, counted in passes over a number of events."""
+        minibatches = math.ceil(events / self.batch)
+        epochs, patience = (math.ceil(n / minibatches) for n in (self.steps, self.patience))
+        return Schedule(self.batch, epochs, self.learning_rate, max(PATIENT_EPOCHS, patience))
 
 
 @dataclass(frozen=True)
@@ -147,33 +150,43 @@ def _predicted(outputs: Tensor) -> FloatArray:
     return torch.cat(columns, 1).double().numpy()
 
 
-def fit_bayesian_network(
+def bayesian_learner(
     train: Sample, validation: Sample, architecture: Architecture, learning: Learning,
-    samples: int, context: Context,
-) -> tuple[BayesianNetwork, Minimisation]:  # fmt: skip
-    """Minimise KL/N + Σw(-log p(z|x, ω))/Σw, N being the effective number of training events.
+    samples: int, restarts: int, context: Context,
+) -> Learner[tuple[BayesianNetwork, Minimisation]]:  # fmt: skip
+    """What minimises KL/N + Σw(-log p(z|x, ω))/Σw, N being the effective number of training events.
 
     The weights' posteriors start at the width 1/√N of a weight that the events determine: those
     that they do not determine grow fast, since nothing but the KL acts on them, while too wide
     ones shrink slowly in the noise that they make themselves.
     """
-    x_coordinates = Coordinates.of(train.x, train.w, train.x_columns, logarithms=False)
-    z_coordinates = Coordinates.of(train.z, train.w, train.z_columns, logarithms=False)
-    with torch_seeded(context, "initialisation"):
-        module = architecture.module(train.x.shape[1], 1 / math.sqrt(train.effective_size))
-    parts = []
-    for sample in (train, validation):
-        x, t = x_coordinates.forward(sample.x), z_coordinates.forward(sample.z)
-        parts.append((x, t[:, 0], sample.w / np.mean(sample.w)))
-    _start_linear(module, *parts[0])
-    done = _minimise(module, parts, train.effective_size, learning, context)
-    curve = TrainingCurve("", done.loss, "KL/N − mean log-density")
-    summary = FitSummary(done.seconds, len(done.loss), float(done.validation[-1]), curve=curve)
-    fitted = BayesianNetwork(
-        Domain.of(train), x_coordinates, z_coordinates, architecture, samples,
-        stream_seed(context, "weights"), module.cpu(), summary,
-    )  # fmt: skip
-    return fitted, done
+    x = Coordinates.of(train.x, train.w, train.x_columns, logarithms=False)
+    z = Coordinates.of(train.z, train.w, train.z_columns, logarithms=False)
+
+    def begin(attempt: Context) -> Member:
+        with torch_seeded(attempt, "initialisation"):
+            module = architecture.module(train.x.shape[1], 1 / math.sqrt(train.effective_size))
+        trained, held_out = (
+            (x.forward(each.x), z.forward(each.z)[:, 0], each.w / np.mean(each.w))
+            for each in (train, validation)
+        )
+        _start_linear(module, *trained)
+        objective = EvidenceBound(module, learning.prior_width, train.effective_size)
+        schedule = learning.schedule(len(train))
+        return Member(objective, single(trained), schedule, attempt, single(held_out))
+
+    def finish(lesson: Lesson) -> tuple[BayesianNetwork, Minimisation]:
+        module, done = cast(EvidenceBound, lesson.member.objective).network, lesson.done
+        curve = TrainingCurve("", done.loss, "KL/N − mean log-density")
+        steps, loss = len(done.loss), float(done.validation[-1])
+        summary = FitSummary(done.seconds, steps, loss, lesson.restarts, curve=curve)
+        seed = stream_seed(lesson.member.context, "weights")
+        fitted = BayesianNetwork(
+            Domain.of(train), x, z, architecture, samples, seed, module, summary
+        )
+        return fitted, done
+
+    return Learner(begin, finish, restarts, context)
 
 
 def _start_linear(module: BayesianSkipMLP, x: FloatArray, t: FloatArray, w: FloatArray) -> None:
@@ -191,41 +204,3 @@ def _start_linear(module: BayesianSkipMLP, x: FloatArray, t: FloatArray, w: Floa
     with torch.no_grad():
         module.linear.weight.copy_(torch.as_tensor(weight))
         module.linear.bias.copy_(torch.as_tensor(bias))
-
-
-def _minimise(
-    module: BayesianSkipMLP,
-    parts: list[tuple[FloatArray, FloatArray, FloatArray]],
-    effective: float,
-    learning: Learning,
-    context: Context,
-) -> Minimisation:
-    device = resolve(context.device)
-    module.to(device)
-    trained, held_out = (
-        [torch.as_tensor(a, dtype=torch.float32, device=device) for a in part] for part in parts
-    )
-    noise = generator(stream_seed(context, "noise"), device)
-    fixed = stream_seed(context, "validation noise")
-
-    def bound(part: Sequence[Tensor], noise: torch.Generator) -> Tensor:
-        """KL/N minus the mean log-density of x, t, w, with noise drawn from `noise`."""
-        x, t, w = part
-        log_density = MixtureOutputs.of(module(x, noise)).log_density(t)
-        return module.divergence(learning.prior_width) / effective - (w * log_density).mean()
-
-    def loss(rows: Tensor) -> Tensor:
-        rows = rows.to(device)
-        return bound([column[rows] for column in trained], noise)
-
-    def held_out_loss() -> float:
-        return float(bound(held_out, generator(fixed, device)))
-
-    events = len(trained[0])
-    patience = max(PATIENT_EPOCHS, learning.epochs(events, learning.patience))
-    with threads_for(learning.batch * sum(layer.bias.numel() for layer in module.layers)):
-        return minimise_minibatch(
-            loss, list(module.parameters()), events, learning.batch,
-            learning.epochs(events, learning.steps), learning.learning_rate, context,
-            Validation(held_out_loss, patience),
-        )  # fmt: skip

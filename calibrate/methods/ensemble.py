@@ -8,15 +8,17 @@ it does not average out: it is the up and down variation of the calibration.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
 from calibrate.context import Context
-from calibrate.errors import FitError
+from calibrate.errors import CalibrateError, FitError
 from calibrate.estimate import Calibration, Domain, Estimate, State
+from calibrate.methods.together import Fit, Request, fit_together, in_words
+from calibrate.protocols import Regressor
 from calibrate.records import FitSummary
 from calibrate.sample import FloatArray
 from calibrate.statistics import Poisson
@@ -71,27 +73,38 @@ class Ensemble:
 
 def bootstrap_ensemble(
     nominal: Calibration,
-    fit: Callable[[RegressionTask], Calibration],
+    method: Regressor,
     task: RegressionTask,
     replicas: int,
     context: Context,
 ) -> Ensemble:
-    """Fit `replicas` bootstrap samples of the training sample.
+    """Fit `replicas` bootstrap samples of the training sample; networks side by side.
 
     Raises FitError if fewer than two of the fits succeed; those that fail are noted.
     """
-    train = task.train
-    poisson = Poisson(train.groups, replicas, context.sequence("replicas"))
-    members, failed = [], 0
-    with context.progress.track("replicas", replicas) as advance:
-        for counts in poisson.each():
-            try:
-                members.append(fit(replace(task, train=train.with_weights(train.w * counts))))
-            except FitError:
-                failed += 1
-            advance(1)
-    if len(members) < FEWEST:
-        raise FitError(f"{failed} of {replicas} bootstrap refits failed: no statistical error")
+    tasks = bootstrap_tasks(task, replicas, context.sequence("replicas"))
+    found = fit_together([Request(method, each, context) for each in tasks])
+    members, failed = successful(found, "bootstrap refits")
     note = f"statistical error of the calibration from {len(members)} bootstrap refits"
     note += f" ({failed} more failed)" if failed else ""
-    return Ensemble(nominal, tuple(members), (note,))
+    return Ensemble(nominal, members, (f"{note}; {in_words(method, replicas)}",))
+
+
+def bootstrap_tasks(
+    task: RegressionTask, replicas: int, seed: np.random.SeedSequence
+) -> list[RegressionTask]:
+    """The task with Poisson(1) counts per group as factors of the training weights."""
+    train = task.train
+    counts = Poisson(train.groups, replicas, seed).each()
+    return [replace(task, train=train.with_weights(train.w * each)) for each in counts]
+
+
+def successful(found: Sequence[Fit], what: str) -> tuple[tuple[Calibration, ...], int]:
+    """The fits that succeeded, and the number of others; FitError if fewer than two did."""
+    members = tuple(each for each in found if isinstance(each, Calibration))
+    errors = [each for each in found if isinstance(each, CalibrateError)]
+    if len(members) < FEWEST:
+        raise FitError(
+            f"{len(errors)} of {len(found)} {what} failed: no statistical error; {errors[0]}"
+        )
+    return members, len(errors)

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from calibrate.context import Context
 from calibrate.coordinates import Coordinates
-from calibrate.device import resolve, threads_for
 from calibrate.estimate import Domain, Estimate, State
+from calibrate.learner import Learner, Lesson
+from calibrate.member import Member, Schedule, single
 from calibrate.methods.residuals import ResidualCovariance
-from calibrate.nn.losses import weighted_squares
 from calibrate.nn.networks import load_weights, mlp, weights_of
+from calibrate.nn.objectives import SquaredError
 from calibrate.records import FitSummary, TrainingCurve
 from calibrate.sample import FloatArray, Sample
 from calibrate.seeding import torch_seeded
-from calibrate.train import Minimisation, minimise_minibatch
 
 
 @dataclass(frozen=True)
 class Training:
-    """Layers and Adam settings of a network regression."""
+    """Layers of a network regression, how it is trained, and what keeps it from overfitting."""
 
     hidden: tuple[int, ...]
     activation: str
-    epochs: int
-    batch: int
-    learning_rate: float
+    schedule: Schedule
+    dropout: float = 0.0
+    l2: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,37 +88,31 @@ class Network:
         )
 
 
-def fit_network(sample: Sample, training: Training, context: Context) -> Network:
-    """Minimise Σw|z - f(x)|² with weights of mean 1; DivergedError if the loss is not finite."""
-    x_coordinates = Coordinates.of(sample.x, sample.w, sample.x_columns, logarithms=False)
-    z_coordinates = Coordinates.of(sample.z, sample.w, sample.z_columns, logarithms=False)
-    with torch_seeded(context, "initialisation"):
-        sizes = sample.x.shape[1], sample.z.shape[1]
-        module: nn.Module = mlp(*sizes, training.hidden, training.activation)
-    x, z = x_coordinates.forward(sample.x), z_coordinates.forward(sample.z)
-    done = _train(module, (x, z, sample.w / np.mean(sample.w)), training, context)
-    curve = TrainingCurve("", done.loss, "mean squared error [variance of z]")
-    summary = FitSummary(done.seconds, len(done.loss), float(done.loss[-1]), curve=curve)
-    fitted = Network(
-        Domain.of(sample), x_coordinates, z_coordinates, training.hidden, training.activation,
-        module.double().cpu(), summary=summary,
-    )  # fmt: skip
-    return replace(fitted, residuals=ResidualCovariance.of(sample, fitted.estimate(sample.x).z))
+def network_learner(
+    sample: Sample, training: Training, restarts: int, context: Context
+) -> Learner[Network]:
+    """What minimises Σw|z - f(x)|² with weights of mean 1, plus the penalty of the weights."""
+    x = Coordinates.of(sample.x, sample.w, sample.x_columns, logarithms=False)
+    z = Coordinates.of(sample.z, sample.w, sample.z_columns, logarithms=False)
 
+    def begin(attempt: Context) -> Member:
+        with torch_seeded(attempt, "initialisation"):
+            sizes = sample.x.shape[1], sample.z.shape[1]
+            module = mlp(*sizes, training.hidden, training.activation)
+        objective = SquaredError(module, sample.effective_size, training.l2, training.dropout)
+        columns = x.forward(sample.x), z.forward(sample.z), sample.w / np.mean(sample.w)
+        return Member(objective, single(columns), training.schedule, attempt)
 
-def _train(
-    module: nn.Module, arrays: Sequence[FloatArray], training: Training, context: Context
-) -> Minimisation:
-    device = resolve(context.device)
-    module.to(device)
-    x, z, w = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in arrays)
+    def finish(lesson: Lesson) -> Network:
+        module = cast(SquaredError, lesson.member.objective).network.double()
+        loss = lesson.done.loss
+        curve = TrainingCurve("", loss, "mean squared error [variance of z]")
+        summary = FitSummary(
+            lesson.done.seconds, len(loss), float(loss[-1]), lesson.restarts, curve=curve
+        )
+        shape = training.hidden, training.activation
+        fitted = Network(Domain.of(sample), x, z, *shape, module, summary=summary)
+        residuals = ResidualCovariance.of(sample, fitted.estimate(sample.x).z)
+        return replace(fitted, residuals=residuals)
 
-    def loss(rows: Tensor) -> Tensor:
-        rows = rows.to(device)
-        return weighted_squares(module(x[rows]), z[rows], w[rows])
-
-    with threads_for(training.batch * sum(training.hidden)):
-        return minimise_minibatch(
-            loss, list(module.parameters()), len(x), training.batch, training.epochs,
-            training.learning_rate, context,
-        )  # fmt: skip
+    return Learner(begin, finish, restarts, context)

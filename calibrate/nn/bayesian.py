@@ -26,7 +26,9 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, relu, silu, tanh
+from torch.nn.functional import relu, silu, tanh
+
+from calibrate.nn.networks import affine
 
 LINEAR_PRIOR = 1.0
 """Prior width of the linear map's weights: in standardised coordinates a slope is of order one."""
@@ -49,21 +51,21 @@ class GaussianLinear(nn.Module):
         self.log_width = nn.Parameter(torch.full((outputs, inputs), math.log(width)))
         self.log_bias_width = nn.Parameter(torch.full((outputs,), math.log(width)))
 
-    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Pre-activations (n, outputs), drawn independently for each row of x (n, inputs)."""
-        mean = linear(x, self.weight, self.bias)
-        variance = linear(x**2, (2 * self.log_width).exp(), (2 * self.log_bias_width).exp())
-        noise = torch.randn(mean.shape, generator=generator, dtype=x.dtype, device=x.device)
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Pre-activations (…, n, outputs), drawn independently for each row of x (…, n, inputs):
+        `noise` (…, n, outputs) is of the standard normal distribution."""
+        mean = affine(x, self.weight, self.bias)
+        variance = affine(x**2, (2 * self.log_width).exp(), (2 * self.log_bias_width).exp())
         return mean + variance.sqrt() * noise
 
     def divergence(self, prior: float) -> Tensor:
-        """KL[q, p] = Σ log(p/s) + (s² + m²)/2p² - ½ [nat] from a prior of width p."""
-        total = torch.zeros((), dtype=self.weight.dtype, device=self.weight.device)
-        for mean, log_width in self._posteriors():
-            relative = log_width - math.log(prior)
-            terms = 0.5 * ((2 * relative).exp() + (mean / prior) ** 2 - 1) - relative
-            total = total + terms.sum()
-        return total
+        """KL[q, p] = Σ log(p/s) + (s² + m²)/2p² - ½ [nat] from a prior of width p; (K,) for K
+        networks along a model axis."""
+        weights, biases = (
+            0.5 * ((2 * relative).exp() + (mean / prior) ** 2 - 1) - relative
+            for mean, relative in ((m, s - math.log(prior)) for m, s in self._posteriors())
+        )
+        return weights.sum((-2, -1)) + biases.sum(-1)
 
     def drawn(self, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Weights (samples, inputs, outputs) and biases (samples, 1, outputs) from q."""
@@ -97,12 +99,22 @@ class BayesianSkipMLP(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Outputs (n, outputs) for x (n, inputs), with noise of its own for every event."""
-        y: Tensor = self.linear(x, generator)
-        for i, layer in enumerate(self.layers):
-            x = layer(x if i == 0 else self.activation(x), generator)
+    def forward(self, x: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """Outputs (…, n, outputs) for x (…, n, inputs), with `noise` as it was drawn by `noise`."""
+        y: Tensor = self.linear(x, noise[0])
+        for i, (layer, own) in enumerate(zip(self.layers, noise[1:], strict=True)):
+            x = layer(x if i == 0 else self.activation(x), own)
         return y + x if self.layers else y
+
+    def noise(self, rows: int, generator: torch.Generator) -> list[Tensor]:
+        """Normal numbers (rows, outputs) for the linear map and each layer: every event its own."""
+        sizes = [layer.bias.shape[-1] for layer in (self.linear, *self.layers)]
+        device = generator.device
+        return [torch.randn((rows, n), generator=generator, device=device) for n in sizes]
+
+    def extra_repr(self) -> str:
+        """What its layers do not tell of its shape."""
+        return f"activation={self.activation.__name__}"
 
     @property
     def layers(self) -> list[GaussianLinear]:
@@ -112,7 +124,7 @@ class BayesianSkipMLP(nn.Module):
     def divergence(self, prior: float) -> Tensor:
         """KL[q, p] of all weights [nat], `prior` being the width of the perceptron's."""
         deep = [layer.divergence(prior) for layer in self.layers]
-        return torch.stack([self.linear.divergence(LINEAR_PRIOR), *deep]).sum()
+        return torch.stack([self.linear.divergence(LINEAR_PRIOR), *deep]).sum(0)
 
     @torch.no_grad()
     def drawn(self, samples: int, generator: torch.Generator) -> DrawnNetworks:

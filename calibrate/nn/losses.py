@@ -13,8 +13,8 @@ WINDOW = 1.5
 
 
 def weighted_squares(prediction: Tensor, target: Tensor, w: Tensor) -> Tensor:
-    """Mean of w|f-z|² over prediction and target (n, d), for weights (n,) of mean 1."""
-    return (w * ((prediction - target) ** 2).sum(-1)).mean()
+    """Mean of w|f-z|² over prediction and target (…, n, d), for weights (…, n) of mean 1."""
+    return (w * ((prediction - target) ** 2).sum(-1)).mean(-1)
 
 
 def truncated_squares(prediction: Tensor, target: Tensor, w: Tensor) -> Tensor:

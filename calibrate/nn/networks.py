@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from calibrate.sample import FloatArray
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
+    "relu": partial(nn.ReLU, inplace=True),
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """xWᵀ + b (…, outputs) for x (…, inputs), W (outputs, inputs), b (outputs,); of K networks at
+    once for x (K, n, inputs), W (K, outputs, inputs), b (K, outputs)."""
+    if weight.ndim == 2:
+        return linear(x, weight, bias)
+    return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+
+class Dense(nn.Linear):
+    """A dense layer, whose weights may have a leading model axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y (…, outputs) for x (…, inputs)."""
+        return affine(x, self.weight, self.bias)
 
 
 class SkipMLP(nn.Module):
@@ -60,9 +78,9 @@ def mlp(inputs: int, outputs: int, hidden: Sequence[int], activation: str) -> nn
     layers: list[nn.Module] = []
     width = inputs
     for size in hidden:
-        layers += [nn.Linear(width, size), act()]
+        layers += [Dense(width, size), act()]
         width = size
-    return nn.Sequential(*layers, nn.Linear(width, outputs))
+    return nn.Sequential(*layers, Dense(width, outputs))
 
 
 def weights_of(module: nn.Module) -> dict[str, FloatArray]:

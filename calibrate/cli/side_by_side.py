@@ -1,0 +1,143 @@
+"""A batch of a sweep's jobs: loaded and evaluated one after the other, fitted together.
+
+Also the program of a process: `python -m calibrate.cli.side_by_side FOLDER THREADS NUMBERS`, the
+numbers of the jobs separated by commas.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from calibrate.cli.order import created
+from calibrate.cli.worker import do, fail, load_libraries, program, tell
+from calibrate.context import Context, Silent
+from calibrate.errors import CalibrateError
+from calibrate.sweep.job import Job
+from calibrate.sweep.ledger import Ledger
+
+if TYPE_CHECKING:
+    from calibrate.cli.planning import Plan
+    from calibrate.study import Fits, Loaded
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A job whose task is loaded."""
+
+    job: Job
+    folder: Path
+    planned: Plan
+    context: Context
+    loaded: Loaded
+
+    @property
+    def command(self) -> str:
+        """The command that does this job alone."""
+        return shlex.join(["calibrate", "run", *self.job.overrides])
+
+
+def work_together(folder: Path, numbers: Sequence[int], threads: int | None = None) -> None:
+    """Do the jobs of these numbers, their networks trained side by side. `threads` of torch; None
+    leaves them as they are."""
+    import torch
+
+    load_libraries()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with Ledger(folder) as ledger:
+        batch = Batch(ledger, [job for n in numbers if (job := ledger.claim(n))])
+        try:
+            batch.work()
+        except BaseException:
+            batch.put_back()
+            raise
+
+
+class Batch:
+    """Claimed jobs; those that have ended, well or badly, are no longer among the `open` ones."""
+
+    def __init__(self, ledger: Ledger, jobs: Sequence[Job]) -> None:
+        self.ledger, self.open = ledger, list(jobs)
+
+    def work(self) -> None:
+        """Do all jobs. One that fails does so alone; if the common training itself breaks, because
+        of whichever, they are done one by one."""
+        from calibrate.study import fit
+
+        begun = [
+            each for job in list(self.open) if (each := self._tried(job, partial(self._begin, job)))
+        ]
+        try:
+            fits = fit([each.loaded for each in begun])
+        except Exception as error:
+            print(f"batched: the common training broke ({type(error).__name__}: {error}): "
+                  f"{len(begun)} jobs one by one", flush=True)  # fmt: skip
+            return self._one_by_one()
+        for each, own in zip(begun, fits, strict=True):
+            if self._tried(each.job, partial(_conclude, each, own)):
+                self.ledger.finish(each.job)
+                self.open.remove(each.job)
+                tell(self.ledger, each.job.number)
+        return None
+
+    def put_back(self) -> None:
+        """The jobs that have not ended are planned again."""
+        for job in self.open:
+            self.ledger.put_back(job)
+
+    def _one_by_one(self) -> None:
+        self.put_back()
+        numbers = [job.number for job in self.open]
+        self.open = []
+        for job in filter(None, map(self.ledger.claim, numbers)):
+            do(self.ledger, job)
+
+    def _tried(self, job: Job, work: Callable[[], Result]) -> Result | None:
+        """What becomes of a part of a job; None if it fails, which is written down."""
+        try:
+            return work()
+        except (CalibrateError, OSError) as error:
+            self.open.remove(job)
+            fail(self.ledger, job, str(error))
+            return None
+
+    def _begin(self, job: Job) -> Begun:
+        from calibrate.cli.planning import built
+        from calibrate.cli.recipe import Recipe
+        from calibrate.cli.run import logged
+        from calibrate.study import load
+
+        folder = created(self.ledger.folder / str(job.folder))
+        planned = built(Recipe(**self.ledger.recipe(job.number)))
+        context = planned.context(Silent())
+        command = shlex.join(["calibrate", "run", *job.overrides])
+        with logged(folder, command):
+            return Begun(job, folder, planned, context, load(planned.study, context))
+
+
+def _conclude(begun: Begun, fits: Fits) -> bool:
+    """Evaluate a job's fits and write its report."""
+    from calibrate.cli.run import conclude_in
+
+    about = {"content": begun.job.content}
+    conclude_in(begun.folder, begun.planned, begun.command, begun.loaded, fits, about)
+    return True
+
+
+def main(folder: str, threads: str, numbers: str) -> int:
+    """The program of a process; its exit status."""
+    chosen = [int(number) for number in numbers.split(",")]
+    return program(lambda: work_together(Path(folder), chosen, int(threads)))
+
+
+if __name__ == "__main__":
+    os._exit(main(*sys.argv[1:]))

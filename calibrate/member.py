@@ -1,0 +1,109 @@
+"""A network that is to be trained on minibatches, and what becomes of it on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibrate.context import Context
+from calibrate.nn.objectives import Objective
+from calibrate.plateau import Plateau
+from calibrate.sample import FloatArray
+from calibrate.seeding import generator, stream_seed
+from calibrate.train import DivergedError, Minimisation
+
+Trained = Minimisation | DivergedError
+Column = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Adam on minibatches of `batch` events for `epochs`, the learning rate falling to zero as a
+    half cosine; with a `patience` [epochs] it falls and the fit ends as `Plateau` says, at the
+    latest after `epochs`."""
+
+    batch: int
+    epochs: int
+    learning_rate: float
+    patience: int | None = None
+
+    def minibatches(self, events: int) -> int:
+        """Steps in one epoch."""
+        return math.ceil(events / self.batch)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network that is to be trained: its objective, whose parameters change, and the columns
+    (n, …) of the events, the last being weights of mean 1. With a patience, `held_out` are the
+    columns of events that are not trained on."""
+
+    objective: Objective
+    columns: Sequence[Column]
+    schedule: Schedule
+    context: Context
+    held_out: Sequence[Column] = ()
+
+    @property
+    def events(self) -> int:
+        """The number of events trained on."""
+        return len(self.columns[-1])
+
+    @property
+    def nodes(self) -> int:
+        """Activations for each event."""
+        return sum(p.numel() for p in self.objective.parameters() if p.ndim == 1)
+
+    @property
+    def shape(self) -> Hashable:
+        """What members have in common that can be trained side by side."""
+        sizes = tuple(tuple(p.shape) for p in self.objective.parameters())
+        steps = self.schedule.minibatches(self.events), self.schedule.epochs, self.schedule.batch
+        stopped = self.schedule.patience is not None
+        return str(self.objective), sizes, steps, stopped, self.context.device
+
+
+def single(columns: Sequence[FloatArray]) -> list[Column]:
+    """Columns in the precision that networks are trained in."""
+    return [np.asarray(column, dtype=np.float32) for column in columns]
+
+
+class Run:
+    """One member's streams, and what has become of it."""
+
+    def __init__(self, member: Member, device: torch.device) -> None:
+        self.member, self.events, self.device = member, member.events, device
+        self.shuffle = member.context.stream("shuffle")
+        self.noise = generator(stream_seed(member.context, "noise"), device)
+        patience = member.schedule.patience
+        self.plateau = None if patience is None else Plateau(patience)
+        self.history: list[float] = []
+
+    def fixed_noise(self) -> list[Tensor]:
+        """That of the events held out, the same after every epoch."""
+        seed = stream_seed(self.member.context, "validation noise")
+        rows = len(self.member.held_out[-1])
+        return self.member.objective.noise(rows, generator(seed, self.device))
+
+    def rates(self, epoch: int, steps: int) -> FloatArray:
+        """The learning rates (steps,) of an epoch."""
+        schedule = self.member.schedule
+        if self.plateau is not None:
+            return np.full(steps, schedule.learning_rate * self.plateau.factor)
+        passed = (epoch * steps + np.arange(steps)) / (schedule.epochs * steps)
+        return np.asarray(0.5 * schedule.learning_rate * (1 + np.cos(np.pi * passed)))
+
+    def ended(self, seconds: float) -> Trained:
+        """How the member's training went."""
+        if not math.isfinite(self.history[-1]):
+            return DivergedError(f"the loss became {self.history[-1]}")
+        loss = np.array(self.history)
+        if self.plateau is None:
+            return Minimisation(loss, seconds)
+        return Minimisation(loss, seconds, self.plateau.losses, self.plateau.reached)

@@ -1,0 +1,159 @@
+"""`hydra/launcher=batched`: jobs trained side by side are the jobs done one by one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from calibrate.cli.main import cli, guarded
+from calibrate.cli.side_by_side import work_together
+from calibrate.data.gaussian import Gaussian
+from calibrate.sweep.job import DONE, FAILED, PLANNED, RUNNING
+from calibrate.sweep.ledger import CODES, FILE, Ledger
+
+NETWORKS = ("data=gaussian", "method=mse", "~specialise", "method.hidden=[8]", "method.epochs=3",
+            "method.batch=100", "evaluator=[curves]", "report.figures=false",
+            "compare_with=[]", "data.n=300")  # fmt: skip
+BATCHED = ("hydra/launcher=batched", "hydra.launcher.workers=1")
+
+Swept = Callable[..., tuple[int, Path]]
+
+
+@pytest.fixture
+def swept(tmp_path: Path) -> Swept:
+    """A sweep in this process: exit status and folder."""
+
+    def run(*overrides: str, launcher: tuple[str, ...] = BATCHED, folder: str = "swept"):
+        where = tmp_path / folder
+        arguments = ["run", "-m", *overrides, f"sweep.dir={where}", *launcher]
+        command = lambda: cli.main(arguments, "calibrate", standalone_mode=False)  # noqa: E731
+        return guarded(command), where
+
+    return run
+
+
+def states(folder: Path) -> list[str]:
+    with Ledger(folder) as opened:
+        return [job.state for job in opened.jobs()]
+
+
+def metrics(folder: Path) -> list[dict[str, object]]:
+    """The metrics of all runs without times, in the order of the jobs."""
+    found = []
+    for path in sorted(folder.glob("runs/*/report.json")):
+        document = json.loads(path.read_text("utf-8"))
+        given = {k: v["value"] for k, v in document["metrics"].items() if "seconds" not in k}
+        found.append(given)
+    return found
+
+
+def test_jobs_side_by_side_are_those_one_by_one(swept: Swept, capsys):
+    """Other seeds, means, rates: each has its own data, standardisation, shuffles and schedule."""
+    axes = ("seed=range(0,2)", "data.mu=0,1", "method.learning_rate=1e-3,1e-2")
+    status, batched = swept(*NETWORKS, *axes)
+    assert status == 0
+    assert "batched: 8 jobs trained side by side, 1 batch\n" in capsys.readouterr().out
+    _, basic = swept(*NETWORKS, *axes, launcher=("hydra/launcher=basic",), folder="basic")
+    found, expected = metrics(batched), metrics(basic)
+    assert len(found) == 8
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert value == pytest.approx(other[name], rel=1e-3, abs=1e-4), name
+    assert {p.name for p in next(iter(batched.glob("runs/*"))).iterdir()} == {
+        p.name for p in next(iter(basic.glob("runs/*"))).iterdir()
+    }
+
+
+def test_one_that_fails_does_so_alone(swept: Swept, capsys):
+    given = [item for item in NETWORKS if not item.startswith("data.n=")]
+    status, folder = swept(*given, "data.n=300,50,310")
+    assert status == 1
+    assert states(folder) == [DONE, FAILED, DONE]
+    told = capsys.readouterr().out
+    assert "failed in" in told
+    assert "the training sample holds 50 usable events" in told
+    assert "usable events" in next(iter(folder.glob("runs/0001*/run.log"))).read_text("utf-8")
+
+
+def test_what_gains_nothing_is_done_one_by_one_and_said(swept: Swept, capsys):
+    given = [item for item in NETWORKS if item != "~specialise"]
+    status, folder = swept(*given, "seed=0,1")
+    assert status == 0
+    told = capsys.readouterr().out
+    assert "batched: 2 jobs one by one on 1 core (closed forms, full-batch fits and single" in told
+    assert states(folder) == [DONE, DONE]
+    status, folder = swept(*NETWORKS, "method.hidden=[4],[5]", folder="shapes")
+    assert "batched: 2 jobs one by one" in capsys.readouterr().out
+    assert states(folder) == [DONE, DONE]
+
+
+def test_jobs_of_a_batch_that_died_are_started_again_one_by_one(swept: Swept, capsys):
+    _, folder = swept(*NETWORKS, "seed=range(0,3)")
+    with Ledger(folder) as opened, sqlite3.connect(folder / FILE) as file:
+        file.execute("UPDATE jobs SET born = 0")
+        file.execute("UPDATE states SET state = ? WHERE number > 0", (CODES[RUNNING],))
+        file.commit()
+        for job in opened.jobs()[1:]:
+            (folder / str(job.folder) / "report.json").unlink()
+    file.close()
+    capsys.readouterr()
+    assert swept(*NETWORKS, "seed=range(0,3)")[0] == 0
+    assert "batched: 2 jobs one by one" in capsys.readouterr().out
+    assert states(folder) == [DONE] * 3
+
+
+@pytest.fixture
+def planned(swept: Swept) -> Path:
+    """A sweep of three jobs, all planned."""
+    _, folder = swept(*NETWORKS, "seed=range(0,3)")
+    with Ledger(folder) as opened:
+        opened.again(DONE)
+    return folder
+
+
+def test_an_interrupted_batch_is_planned_again(planned: Path, monkeypatch: pytest.MonkeyPatch):
+    loads = []
+    regression = Gaussian.regression
+
+    def interrupted(self: Gaussian, context: object):
+        loads.append(context)
+        if len(loads) == 2:
+            raise KeyboardInterrupt
+        return regression(self, context)
+
+    monkeypatch.setattr(Gaussian, "regression", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        work_together(planned, [0, 1, 2])
+    assert states(planned) == [PLANNED] * 3
+
+
+def test_a_training_that_breaks_as_a_whole_is_done_one_by_one(
+    planned: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("calibrate.study.fit", broken)
+    work_together(planned, [0, 1, 2])
+    told = capsys.readouterr().out
+    assert "the common training broke (RuntimeError: out of memory): 3 jobs one by one" in told
+    assert states(planned) == [DONE] * 3
+
+
+def test_another_process_may_have_taken_a_job(planned: Path):
+    with Ledger(planned) as opened:
+        opened.claim(1)
+    work_together(planned, [0, 1, 2])
+    assert states(planned) == [DONE, RUNNING, DONE]
+
+
+@pytest.mark.parametrize("option", ["together", "workers"])
+def test_options_out_of_range_are_refused(swept: Swept, option: str, capsys):
+    launcher = ("hydra/launcher=batched", f"hydra.launcher.{option}=0")
+    assert swept(*NETWORKS, "seed=0,1", launcher=launcher)[0] == 2
+    assert f"hydra.launcher.{option} must be a positive integer" in capsys.readouterr().err
