@@ -24,6 +24,7 @@ SWEEP = ("data=gaussian", "method=mse", "evaluator=[curves]", "compare_with=[]",
          "report.figures=false", "hydra/launcher=slurm")  # fmt: skip
 SMALL = "data.n=150"
 NETWORK = ("method.degree=null", "method.hidden=[4]", "method.epochs=1")
+LONG = ("data.n=2000", "method.degree=null", "method.hidden=[4]", "method.epochs=3000")
 HELD = "+hydra.launcher.additional_parameters.begin=now+1hour"
 LIMIT = 120.0
 
@@ -125,12 +126,13 @@ def test_a_sweep_survives_what_a_cluster_does_to_it(
 
 @pytest.mark.slurm
 @pytest.mark.usefixtures("cluster")
-def test_a_preempted_job_begins_again_in_a_folder_of_its_own(
+def test_a_preempted_job_goes_on_from_its_checkpoint_in_a_folder_of_its_own(
     tmp_path: Path, background: ThreadPoolExecutor
 ):
     folder = tmp_path / "sweep"
-    sweep = followed(background, folder, SMALL)
+    sweep = followed(background, folder, *LONG, "sweep.checkpoint=0.1")
     number = in_slurm(folder, 0)
+    until(lambda: list(folder.glob("checkpoints/*/*.h5")))
     told("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=true")
     until(lambda: states(folder) == [QUEUED])
     (job,) = jobs(folder)
@@ -140,6 +142,10 @@ def test_a_preempted_job_begins_again_in_a_folder_of_its_own(
     (job,) = jobs(folder)
     assert (job.state, job.attempt, job.slurm) == (DONE, 1, number)
     assert str(job.folder).endswith("_1r01")
+    assert "a training goes on from its checkpoint, after" in (
+        (folder / str(job.folder) / "run.log").read_text("utf-8")
+    )
+    assert not list(folder.glob("checkpoints/*"))
 
 
 @pytest.mark.slurm

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from calibrate.checkpoints import CheckpointFolder
 from calibrate.errors import CalibrateError, StorageError
 from calibrate.sweep.job import Job
 from calibrate.sweep.ledger import Ledger
 from calibrate.sweep.outcome import Outcome, requeued
 from calibrate.sweep.process import hostname
+from calibrate.sweep.runs import checkpoints
 
 
 @dataclass(frozen=True)
 class Order:
     """A job's run `folder`, content hash, command and recipe; `threads` of torch, None leaves them
-    as they are. Called, on a node of Slurm's, it does the job and writes down how it ended."""
+    as they are; `checkpoints` of its trainings, None: begun anew. Called, on a node of Slurm's, it
+    does the job and writes down how it ended."""
 
     folder: Path
     content: str
     command: str
     recipe: Mapping[str, Any]
     threads: int | None
+    checkpoints: CheckpointFolder | None
 
     @classmethod
     def of(cls, ledger: Ledger, job: Job, threads: int | None) -> Order:
         """The order of a job that has been claimed or queued."""
         folder = ledger.folder.absolute() / str(job.folder)
         command = shlex.join(["calibrate", "run", *job.overrides])
-        return cls(folder, job.content, command, ledger.recipe(job.number), threads)
+        every = ledger.about().get("checkpoint")
+        kept = every and CheckpointFolder(checkpoints(ledger.folder.absolute(), job), every)
+        return cls(folder, job.content, command, ledger.recipe(job.number), threads, kept)
 
     def __call__(self) -> None:
         """Do the job. Raises StorageError if even its failure cannot be written down."""
@@ -60,7 +67,12 @@ class Order:
             torch.set_num_threads(self.threads)
         planned = built(Recipe(**self.recipe))
         shown = progress() if self.threads is None else Silent()
-        run_in(folder, planned, self.command, planned.context(shown), {"content": self.content})
+        context = planned.context(shown)
+        if self.checkpoints:
+            context = replace(context, checkpoints=self.checkpoints)
+        run_in(folder, planned, self.command, context, {"content": self.content})
+        if self.checkpoints:
+            shutil.rmtree(self.checkpoints.path, ignore_errors=True)
 
 
 def created(folder: Path) -> Path:

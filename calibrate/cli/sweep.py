@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from calibrate import provenance
-from calibrate.checks import choice
+from calibrate.checks import choice, positive_number
 from calibrate.cli.collect import end
 from calibrate.cli.combinations import Combination, Composer, Swept, parsed
 from calibrate.cli.compose import METHOD, compose
@@ -61,6 +61,7 @@ def sweep(overrides: Sequence[str]) -> int:
             overrides=list(overrides),
             version=provenance.version(),
             fail_fast=asked.options.fail_fast,
+            checkpoint=asked.options.checkpoint,
             metrics=None if asked.options.metrics is None else list(asked.options.metrics),
         )
         return _carry_on(ledger, asked.launcher, again)
@@ -100,6 +101,8 @@ def _check_options(given: DictConfig) -> None:
     for name in ("fail_fast", "detach"):
         if not isinstance(given[name], bool):
             raise ConfigurationError(f"sweep.{name} is true or false: {given[name]!r}")
+    if given.checkpoint is not None:
+        positive_number("sweep.checkpoint", given.checkpoint)
     if given.metrics is not None and not isinstance(given.metrics, ListConfig):
         raise ConfigurationError(f"sweep.metrics takes a list of metrics, got {given.metrics!r}")
 

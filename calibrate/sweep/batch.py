@@ -18,6 +18,7 @@ from calibrate.sweep import slurm
 from calibrate.sweep.job import FAILED, LOST, QUEUED, RUNNING, Job
 from calibrate.sweep.ledger import RUNS, Ledger
 from calibrate.sweep.outcome import folders, outcome
+from calibrate.sweep.runs import checkpoints
 from calibrate.sweep.slurm import Standing
 
 LOGS = "slurm"
@@ -100,6 +101,8 @@ def _place(ledger: Ledger, job: Job, standing: Standing | None) -> None:
         return None
     log = _log(ledger.folder, str(job.slurm))
     state, reason = _ending(standing, log)
+    if checkpoints(ledger.folder, job).is_dir():
+        reason += "; done again it goes on from its checkpoint"
     where = f"Slurm job {job.slurm}" + (f" on {standing.node}" if standing.node else "")
     (ledger.lose if state == LOST else ledger.fail)(job, f"{reason} ({where})")
     return None

@@ -30,6 +30,11 @@ def whole_report(folder: Path, content: str) -> dict[str, Any] | None:
     return found if found["run"].get("content") == content else None
 
 
+def checkpoints(folder: Path, job: Job) -> Path:
+    """Where the trainings of a job keep their state, from one attempt to the next."""
+    return folder / "checkpoints" / f"{job.number:04d}_{job.content[:8]}"
+
+
 def settle(ledger: Ledger) -> list[int]:
     """Find out which jobs, said to run in a process, have none any more: done if their report is
     whole, else lost. Returns the numbers of the lost ones."""
