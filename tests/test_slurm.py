@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 
 from calibrate.cli.main import cli, guarded
+from calibrate.cli.slurm import forget_unsent
+from calibrate.errors import StorageError
 from calibrate.sweep import slurm
+from calibrate.sweep.batch import carry_over, recover
 from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, QUEUED, RUNNING, Job
 from calibrate.sweep.ledger import Ledger
 from calibrate.sweep.outcome import Outcome, folders, outcome, requeued
+from tests.test_sweep import planned
 
 START = "scripts/slurm_here.sh start, then pytest -m slurm"
 SWEEP = ("data=gaussian", "method=mse", "evaluator=[curves]", "compare_with=[]",
@@ -284,12 +288,95 @@ def test_a_job_that_slurm_has_forgotten_is_looked_up_in_the_accounts(says):
     assert slurm.standings(["7_1"]) == {}
 
 
-def test_a_slurm_that_does_not_answer_is_an_error_and_nothing_is_lost(says):
-    from calibrate.errors import StorageError
-
+def test_a_slurm_that_does_not_answer_is_an_error_and_nothing_is_lost(sent: Ledger, says):
     says("scontrol", "", "slurm_load_jobs error: Unable to contact slurm controller", 1)
     with pytest.raises(StorageError, match=r"Slurm does not answer: .*Unable to contact"):
-        slurm.standings(["7_1"])
+        carry_over(sent)
+    assert [job.state for job in sent.jobs()] == [QUEUED]
+    folder = sent.folder / str(sent.jobs()[0].folder)
+    Outcome("abc", "n3", 1.0, 2.0, "cannot read").write(folder)
+    with pytest.raises(StorageError, match="does not answer"):
+        carry_over(sent)
+    assert [job.error for job in sent.jobs()] == ["cannot read (Slurm job 7)"]
+
+
+ENDINGS = [
+    ("TIMEOUT", "0:15", FAILED, "timed out at the limit of 01:00:00"),
+    ("OUT_OF_MEMORY", "0:125", FAILED, "out of memory at the limit of 200M"),
+    ("NODE_FAIL", "0:0", LOST, "the node failed"),
+    ("PREEMPTED", "0:0", LOST, "preempted and not requeued"),
+    ("CANCELLED", "0:15", FAILED, "cancelled in Slurm"),
+    ("DEADLINE", "0:15", FAILED, "Slurm's deadline passed"),
+    ("FAILED", "0:9", LOST, "killed by signal 9"),
+    ("FAILED", "0:53", FAILED, "the node cannot write to the sweep's folder"),
+    ("FAILED", "127:0", FAILED, "could not run, exit status 127: python: not found"),
+    ("COMPLETED", "0:0", FAILED, "ended without a report: is the sweep's folder shared"),
+    ("COMPLETING", "0:0", RUNNING, "Slurm job 7 on n3"),
+    ("REQUEUED", "0:0", QUEUED, "Slurm job 7 on n3 waits"),
+]
+
+
+@pytest.fixture
+def sent(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger whose only job Slurm knows as 7."""
+    with Ledger(tmp_path, new=True) as ledger:
+        ledger.plan(planned("abc"), fail_fast=False)
+        ledger.queue()
+        ledger.submitted({0: "7"})
+        yield ledger
+
+
+@pytest.mark.parametrize(("state", "code", "known", "why"), ENDINGS, ids=[e[0] for e in ENDINGS])
+def test_what_slurm_says_of_a_silent_job(
+    sent: Ledger, says, state: str, code: str, known: str, why: str
+):
+    (sent.folder / "slurm" / "7").mkdir(parents=True)
+    (sent.folder / "slurm" / "7" / "7_0_log.err").write_text("start\npython: not found\n")
+    says("scontrol", f"JobId=7 JobState={state} Reason=None ExitCode={code} TimeLimit=01:00:00 "
+         "EndTime=1795405479 NodeList=n3 TRES=cpu=1,mem=200M,node=1")  # fmt: skip
+    ended = carry_over(sent)
+    (job,) = sent.jobs()
+    assert (job.state, len(ended)) == (known, known in (FAILED, LOST))
+    assert str(job.error).startswith(why)
+    assert "Slurm job 7 on n3" in str(job.error)
+
+
+def test_a_completed_job_has_time_for_its_report_to_be_seen(sent: Ledger, says):
+    says("scontrol", "JobId=7 JobState=COMPLETED Reason=None ExitCode=0:0 TimeLimit=01:00:00 "
+         f"EndTime={time.time() - 5:.0f} NodeList=n3 TRES=cpu=1,mem=200M,node=1")  # fmt: skip
+    assert carry_over(sent) == []
+    (job,) = sent.jobs()
+    assert job.state == QUEUED
+
+
+def test_memory_that_slurm_did_not_notice_is_told_by_the_log(sent: Ledger, says):
+    (sent.folder / "slurm" / "7").mkdir(parents=True)
+    log = "slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch.\n"
+    (sent.folder / "slurm" / "7" / "7_0_log.err").write_text(log)
+    says("scontrol", "JobId=7 JobState=FAILED Reason=None ExitCode=0:9 TimeLimit=01:00:00 "
+         "EndTime=1795405479 NodeList=n3 TRES=cpu=1,mem=200M,node=1")  # fmt: skip
+    (job,) = carry_over(sent)
+    assert (job.state, str(job.error)[:13]) == (FAILED, "out of memory")
+
+
+def test_what_was_sent_by_a_process_that_died_is_cancelled_and_sent_again(tmp_path: Path, says):
+    """Between sbatch and the ledger: nobody knows the numbers, only the name."""
+    code = """
+import sys
+from pathlib import Path
+from calibrate.sweep.ledger import Ledger
+from tests.test_sweep import planned
+with Ledger(Path(sys.argv[1]), new=True) as ledger:
+    ledger.plan(planned("abc"), submission="calibrate_1f")
+    ledger.queue()
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    says("scancel", f"{tmp_path}")
+    (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/cancelled\n')
+    with Ledger(tmp_path) as ledger:
+        forget_unsent(ledger)
+        assert [job.state for job in ledger.jobs()] == [PLANNED]
+    assert (tmp_path / "cancelled").read_text().strip() == "--quiet --name=calibrate_1f"
 
 
 @pytest.mark.parametrize(
@@ -338,8 +425,6 @@ def test_an_end_is_told_once_the_report_is_there_too(tmp_path: Path):
 def test_a_folder_that_is_not_there_is_not_made_but_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from calibrate.errors import StorageError
-
     monkeypatch.setattr("calibrate.sweep.outcome.PATIENCE", 0.1)
     monkeypatch.setattr("calibrate.sweep.outcome.PAUSE", 0.01)
     with pytest.raises(StorageError, match="cannot write"):
@@ -348,9 +433,6 @@ def test_a_folder_that_is_not_there_is_not_made_but_waited_for(
 
 
 def test_a_report_that_comes_late_is_not_done_again(tmp_path: Path):
-    from calibrate.sweep.batch import recover
-    from tests.test_sweep import planned
-
     with Ledger(tmp_path, new=True) as ledger:
         ledger.plan(planned("abc", "def"))
         first, second = ledger.queue()
@@ -363,4 +445,3 @@ def test_a_report_that_comes_late_is_not_done_again(tmp_path: Path):
         report.write_text('{"run": {"content": "abc"}}')
         recover(ledger)
         assert [job.state for job in ledger.jobs()] == [DONE, FAILED]
-        assert LOST not in ledger.counts() or ledger.counts()[LOST] == 0

@@ -24,6 +24,8 @@ REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
 EXPERIMENT = "experiment"
 VERSION_BASE = "1.3"
+EXTRAS = {"submitit_slurm": "slurm", "joblib": "joblib"}
+"""Launchers that a plugin of Hydra's brings, and the extra that installs it."""
 EXPRESSION_SIGNS = set("()<>&|`!")
 
 
@@ -143,6 +145,8 @@ def _similar(named: Collection[str], missing: Sequence[str]) -> str:
 
 def _missing(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).rpartition("/")
+    if name in EXTRAS:
+        return f"{group}={EXTRAS[name]} needs Hydra's plugin: pip install '.[{EXTRAS[name]}]'"
     known = [str(option) for option in error.options or choices(group)]
     if not group:
         return str(error).splitlines()[0]

@@ -75,7 +75,7 @@ class Slurm:
 
         Raises ConfigurationError, and leaves them planned, if Slurm does not take them.
         """
-        _forget_unsent(ledger)
+        forget_unsent(ledger)
         executor, size = self._executor(ledger), slurm.largest_array()
         jobs, sent = iter(ledger.queue()), []
         while some := list(islice(jobs, size)):
@@ -99,8 +99,6 @@ class Slurm:
     def _executor(self, ledger: Ledger) -> Any:  # noqa: ANN401 - submitit's, imported here
         """submitit's, which writes below the sweep's folder. One process to a job: without srun,
         which hands on one core only in some versions, and hides why a job ended."""
-        import submitit
-
         name = f"{self.options['name']}_{uuid.uuid4().hex[:6]}"
         ledger.note(submission=name)
         given = {key if key in GENERAL else f"slurm_{key}": value
@@ -108,11 +106,13 @@ class Slurm:
         threads = f"export OMP_NUM_THREADS={self._cores} MKL_NUM_THREADS={self._cores}"
         setup = [threads, *(self.options["setup"] or ())]
         try:
+            import submitit
+
             executor = submitit.AutoExecutor(
                 ledger.folder.absolute() / LOGS / "%A", "slurm", slurm_python=_python()
             )
             executor.update_parameters(**given, name=name, slurm_setup=setup, slurm_use_srun=False)
-        except (RuntimeError, NameError, AssertionError) as error:
+        except (ImportError, RuntimeError, NameError, AssertionError) as error:
             raise ConfigurationError(
                 f"hydra/launcher=slurm: {str(error).splitlines()[0]}"
             ) from error
@@ -124,7 +124,7 @@ def _python() -> str:
     return f"exec {shlex.quote(sys.executable)}"
 
 
-def _forget_unsent(ledger: Ledger) -> None:
+def forget_unsent(ledger: Ledger) -> None:
     """Jobs whose sender died before it knew their numbers: whatever it sent is cancelled."""
     unsent = [job for job, process in ledger.running()
               if job.state == QUEUED and not process.alive]  # fmt: skip

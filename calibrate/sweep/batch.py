@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from calibrate.errors import StorageError
 from calibrate.sweep import slurm
 from calibrate.sweep.job import FAILED, LOST, QUEUED, RUNNING, Job
 from calibrate.sweep.ledger import RUNS, Ledger
@@ -42,10 +43,14 @@ def carry_over(ledger: Ledger) -> list[Job]:
         return []
     try:
         known = slurm.standings([str(job.slurm) for job in under_way])
-    finally:
-        silent = [job for job in under_way if not _has_said(ledger, job)]
-    for job in silent:
-        _place(ledger, job, known.get(str(job.slurm)))
+    except StorageError:
+        for job in under_way:
+            _has_said(ledger, job)
+        raise
+    for job in under_way:
+        standing = known.get(str(job.slurm))
+        if (standing and standing.untouched) or not _has_said(ledger, job):
+            _place(ledger, job, standing)
     ended = {job.number for job in under_way} - {job.number for job in ledger.under_way()}
     found = [job for job in ledger.jobs() if job.number in ended]
     for job in found:
@@ -64,9 +69,9 @@ def recover(ledger: Ledger) -> None:
 def withdraw(ledger: Ledger, *, waiting: bool = False) -> list[Job]:
     """Cancel in Slurm all jobs under way, or those that are `waiting`; they are planned again."""
     chosen = [job for job in ledger.under_way() if job.state == QUEUED or not waiting]
+    slurm.cancel([str(job.slurm) for job in chosen])
     for job in chosen:
         ledger.put_back(job)
-    slurm.cancel([str(job.slurm) for job in chosen])
     return chosen
 
 
@@ -109,7 +114,7 @@ def _place(ledger: Ledger, job: Job, standing: Standing | None) -> None:
 
 
 def _waiting(job: Job, standing: Standing) -> Iterator[str]:
-    yield f"Slurm job {job.slurm}"
+    yield f"Slurm job {job.slurm}" + (f" on {standing.node}" if standing.node else "")
     if standing.waits:
         yield "waits" if standing.reason == "None" else f"waits: {standing.reason}"
     if standing.restarts:
@@ -150,8 +155,8 @@ def _failure(standing: Standing, log: str) -> tuple[str, str]:
 
 
 def _log(folder: Path, number: str) -> str:
-    """The end of what a job wrote on its standard error."""
-    for path in (folder / LOGS).glob(f"*/{number}_*log.err"):
+    """The end of what a job wrote on its standard error, or on its output if that is one."""
+    for path in sorted((folder / LOGS).glob(f"*/{number}_*log.*")):
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - TAIL, 0))
             return file.read().decode(errors="replace")

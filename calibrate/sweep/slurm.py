@@ -46,6 +46,11 @@ class Standing:
         return self.state in WAITING
 
     @property
+    def untouched(self) -> bool:
+        """Whether it has never begun."""
+        return self.waits and not self.restarts
+
+    @property
     def over(self) -> bool:
         """Whether it has come to an end."""
         return self.state not in (*WAITING, *ACTIVE)
