@@ -83,7 +83,7 @@ def background() -> Iterator[ThreadPoolExecutor]:
 
 def in_slurm(folder: Path, number: int) -> str:
     """Wait until a job runs; its number in Slurm."""
-    until(lambda: (folder / "sweep.db").is_file() and jobs(folder))
+    until((folder / "slurm").is_dir)  # the ledger is whole by then
     until(lambda: jobs(folder)[number].state == RUNNING and jobs(folder)[number].slurm)
     return str(jobs(folder)[number].slurm)
 
