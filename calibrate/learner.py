@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,6 +13,9 @@ from calibrate.minibatch import minimise_minibatch
 from calibrate.train import DivergedError, Minimisation
 
 Result = TypeVar("Result")
+
+LARGEST = 1e9
+"""Bytes of columns that are held at a time, unless those of one network are more."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,14 @@ def taught(learners: Sequence[Learner[Result]]) -> list[Result | CalibrateError]
     left = dict(enumerate(learners))
     trial = 0
     while left:
-        members = _begun(left, trial, results)
-        trained = minimise_minibatch(list(members.values()))
-        for (i, member), done in zip(members.items(), trained, strict=True):
-            if isinstance(done, DivergedError):
-                if trial < left[i].restarts:
-                    continue
-                results[i] = FitError(f"the fit diverged in {trial + 1} attempts, last: {done}")
-            else:
-                results[i] = _result(left[i].finish, Lesson(member, done, trial))
+        for members in _begun(left, trial, results):
+            trained = minimise_minibatch(list(members.values()))
+            for (i, member), done in zip(members.items(), trained, strict=True):
+                if not isinstance(done, DivergedError):
+                    results[i] = _result(left[i].finish, Lesson(member, done, trial))
+                elif trial == left[i].restarts:
+                    reason = f"the fit diverged in {trial + 1} attempts, last: {done}"
+                    results[i] = FitError(reason)
         left = {i: learner for i, learner in left.items() if i not in results}
         trial += 1
     return [results[i] for i in range(len(learners))]
@@ -67,14 +69,19 @@ def alone(learner: Learner[Result]) -> Result:
 
 def _begun(
     left: dict[int, Learner[Result]], trial: int, results: dict[int, Result | CalibrateError]
-) -> dict[int, Member]:
-    members = {}
+) -> Iterator[dict[int, Member]]:
+    """The networks of an attempt by number, as many at a time as fit into memory; who cannot begin
+    has an error for a result."""
+    members: dict[int, Member] = {}
     for i, learner in left.items():
         try:
             members[i] = learner.begin(learner.context.child(f"attempt{trial}"))
         except CalibrateError as error:
             results[i] = error
-    return members
+        if sum(member.bytes for member in members.values()) > LARGEST:
+            yield members
+            members = {}
+    yield members
 
 
 def _result(finish: Callable[[Lesson], Result], lesson: Lesson) -> Result | CalibrateError:

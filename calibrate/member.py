@@ -57,6 +57,11 @@ class Member:
         return len(self.columns[-1])
 
     @property
+    def bytes(self) -> int:
+        """What the columns take."""
+        return sum(column.nbytes for column in (*self.columns, *self.held_out))
+
+    @property
     def nodes(self) -> int:
         """Activations for each event."""
         return sum(p.numel() for p in self.objective.parameters() if p.ndim == 1)

@@ -13,7 +13,14 @@ from calibrate.context import Context
 from calibrate.errors import CalibrateError, ConfigurationError, MisfitError
 from calibrate.estimate import Fitted
 from calibrate.methods.ensemble import bootstrap_ensemble
-from calibrate.methods.together import Fit, Request, fit_together, succeeded
+from calibrate.methods.together import (
+    Fit,
+    Request,
+    attempted,
+    fit_together,
+    network_shape,
+    succeeded,
+)
 from calibrate.protocols import (
     CheckingDataset,
     CheckingEvaluator,
@@ -148,9 +155,11 @@ def fit(studies: Sequence[Loaded]) -> list[Fits]:
         if isinstance(each.task, RegressionTask)
         for label, method in _methods(each).items()
     }
-    found = dict(zip(requests, fit_together(list(requests.values())), strict=True))
+    networks = [key for key, each in requests.items() if network_shape(each.method) is not None]
+    found = dict(zip(networks, fit_together([requests[key] for key in networks]), strict=True))
+    found |= {key: attempted(each) for key, each in requests.items() if key not in found}
     fits = [
-        _finished(each, {label: f for (j, label), f in found.items() if i == j})
+        _finished(each, {label: found[i, label] for label in _methods(each) if (i, label) in found})
         for i, each in enumerate(studies)
     ]
     for each in studies:

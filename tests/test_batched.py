@@ -85,7 +85,7 @@ def test_what_gains_nothing_is_done_one_by_one_and_said(swept: Swept, capsys):
     status, folder = swept(*given, "seed=0,1")
     assert status == 0
     told = capsys.readouterr().out
-    assert "batched: 2 jobs one by one on 1 core (closed forms, full-batch fits and single" in told
+    assert "batched: 2 jobs one by one on 1 core (no company for closed forms" in told
     assert states(folder) == [DONE, DONE]
     status, folder = swept(*NETWORKS, "method.hidden=[4],[5]", folder="shapes")
     assert "batched: 2 jobs one by one" in capsys.readouterr().out

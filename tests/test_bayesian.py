@@ -116,6 +116,20 @@ def test_events_of_weight_zero_are_as_if_they_were_not_there(task):
 # The layers
 
 
+def test_without_a_prior_width_the_best_one_is_taken_for_weights_and_biases():
+    torch.manual_seed(0)
+    layer = GaussianLinear(4, 3, 0.2)
+    widths = torch.logspace(-2, 1, 4000)
+
+    def least(mean: torch.Tensor, log_width: torch.Tensor) -> float:
+        posterior = Normal(mean.flatten(), log_width.exp().flatten())
+        return min(float(kl_divergence(posterior, Normal(0, p)).sum()) for p in widths)
+
+    with torch.no_grad():
+        expected = least(layer.weight, layer.log_width) + least(layer.bias, layer.log_bias_width)
+        assert layer.divergence(None).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_divergence_is_that_of_torchs_gaussians():
     torch.manual_seed(0)
     network = BayesianSkipMLP(3, 2, (5,), "relu", 0.02)

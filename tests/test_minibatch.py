@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import calibrate.learner as learner
 import calibrate.minibatch as minibatch
 from calibrate.context import Context
 from calibrate.data.gaussian import Gaussian
@@ -172,7 +173,7 @@ def learners(method, *numbers: int) -> list[Learner]:
 @pytest.mark.parametrize("name", METHODS)
 def test_networks_trained_together_are_those_trained_alone(name: str):
     method = METHODS[name]
-    singles = [alone(learner) for learner in learners(method, 0, 1, 2)]
+    singles = [alone(each) for each in learners(method, 0, 1, 2)]
     for single, found in zip(singles, taught(learners(method, 0, 1, 2)), strict=True):
         np.testing.assert_allclose(found.estimate(X).z, single.estimate(X).z, atol=2e-4)
         np.testing.assert_allclose(found.summary.curve.loss, single.summary.curve.loss, rtol=1e-4)
@@ -213,6 +214,14 @@ def test_who_diverges_is_begun_anew_without_the_others():
     assert late[1] == 2
     assert isinstance(never, FitError)
     assert str(never) == "the fit diverged in 3 attempts, last: the loss became nan"
+
+
+def test_networks_that_do_not_fit_into_memory_at_once_are_trained_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    whole = taught([restless(k) for k in range(3)])
+    monkeypatch.setattr(learner, "LARGEST", 1.0)
+    assert taught([restless(k) for k in range(3)]) == whole
 
 
 def test_who_cannot_begin_or_finish_fails_alone():

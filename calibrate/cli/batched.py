@@ -26,7 +26,7 @@ from calibrate.methods.together import network_shape
 from calibrate.sweep.job import PLANNED, Job
 from calibrate.sweep.ledger import Ledger
 
-NO_GAIN = "closed forms, full-batch fits and single networks gain nothing from company"
+NO_GAIN = "no company for closed forms, full-batch fits, shapes of one job, jobs started before"
 
 
 class Rest(Protocol):

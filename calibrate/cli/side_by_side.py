@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from calibrate.cli.order import created
 from calibrate.cli.worker import do, fail, load_libraries, program, tell
-from calibrate.context import Context, Silent
+from calibrate.context import Silent
 from calibrate.errors import CalibrateError
 from calibrate.sweep.job import Job
 from calibrate.sweep.ledger import Ledger
@@ -35,14 +35,9 @@ class Begun:
 
     job: Job
     folder: Path
+    command: str
     planned: Plan
-    context: Context
     loaded: Loaded
-
-    @property
-    def command(self) -> str:
-        """The command that does this job alone."""
-        return shlex.join(["calibrate", "run", *self.job.overrides])
 
 
 def work_together(folder: Path, numbers: Sequence[int], threads: int | None = None) -> None:
@@ -121,7 +116,7 @@ class Batch:
         context = planned.context(Silent())
         command = shlex.join(["calibrate", "run", *job.overrides])
         with logged(folder, command):
-            return Begun(job, folder, planned, context, load(planned.study, context))
+            return Begun(job, folder, command, planned, load(planned.study, context))
 
 
 def _conclude(begun: Begun, fits: Fits) -> bool:

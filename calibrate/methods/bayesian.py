@@ -47,18 +47,18 @@ OVERFITTED = 0.02
 class Bayesian:
     """p(z|x) as `components` Gaussians, from a network with Gaussian weight posteriors.
 
-    `prior_width` is that of the perceptron's weights, in standardised features and target;
-    `samples` networks are drawn for predictions. Adam on minibatches of `batch` events, at most
-    `steps` of them: after `patience` steps (three epochs at least) in which the loss of a
-    `validation` share of the events found no new minimum, the learning rate is reduced, and after
-    three reductions the fit ends.
+    `prior_width` is that of the perceptron's weights, in standardised features and target (the
+    seed's: 0.1); None: each layer's own, which makes the evidence bound largest. `samples` networks
+    are drawn for predictions. Adam on minibatches of `batch` events, at most `steps` of them: after
+    `patience` steps (three epochs at least) in which the loss of a `validation` share of the events
+    found no new minimum, the learning rate is reduced, and after three reductions the fit ends.
     Raises ConfigurationError for hyperparameters out of range.
     """
 
     components: int = 1
     hidden: Sequence[int] = (100, 100, 50, 50)
     activation: str = "relu"
-    prior_width: float = 0.1
+    prior_width: float | None = None
     samples: int = 50
     steps: int = 50000
     batch: int = 500
@@ -70,8 +70,9 @@ class Bayesian:
     def __post_init__(self) -> None:
         for option in ("components", "samples", "steps", "batch", "patience"):
             positive_integer(f"method.{option}", getattr(self, option))
-        for option in ("prior_width", "learning_rate"):
-            positive_number(f"method.{option}", getattr(self, option))
+        positive_number("method.learning_rate", self.learning_rate)
+        if self.prior_width is not None:
+            positive_number("method.prior_width", self.prior_width)
         layer_sizes("method.hidden", self.hidden)
         choice("method.activation", self.activation, tuple(HIDDEN_ACTIVATIONS))
         fraction("method.validation", self.validation)

@@ -55,7 +55,7 @@ class Learning:
     """Prior width, settings of Adam and of early stopping; `steps` and `patience` count
     minibatches."""
 
-    prior_width: float
+    prior_width: float | None
     steps: int
     batch: int
     learning_rate: float

@@ -70,6 +70,14 @@ def fit_together(requests: Sequence[Request]) -> list[Fit]:
     return [found[i] for i in range(len(requests))]
 
 
+def attempted(request: Request) -> Fit:
+    """One fit, alone."""
+    try:
+        return request.method.fit(request.task, request.context)
+    except CalibrateError as error:
+        return error
+
+
 def succeeded(fit: Fit) -> Calibration:
     """The calibration; raises the error that stands in its place."""
     if isinstance(fit, CalibrateError):
@@ -87,14 +95,14 @@ def in_words(method: object, number: int) -> str:
 def _one_by_one(requests: Sequence[Request]) -> list[Fit]:
     """The fits one after the other, in processes of their own if the first took long."""
     if len(requests) == 1:
-        return [_fit(requests[0])]
+        return [attempted(requests[0])]
     cores, found = torch.get_num_threads(), list[Fit]()
     start = time.perf_counter()
     progress = requests[0].context.progress if requests else Silent()
     quiet = [replace(each, context=replace(each.context, progress=Silent())) for each in requests]
     with progress.track("fits", len(requests)) as advance:
         for request in quiet:
-            found.append(_fit(request))
+            found.append(attempted(request))
             advance(1)
             left = len(requests) - len(found)
             seconds = (time.perf_counter() - start) / len(found) * left
@@ -106,7 +114,7 @@ def _one_by_one(requests: Sequence[Request]) -> list[Fit]:
 def _in_processes(requests: Sequence[Request], processes: int) -> list[Fit]:
     from joblib import Parallel, delayed
 
-    work = (delayed(_fit)(_light(each)) for each in requests)
+    work = (delayed(attempted)(_light(each)) for each in requests)
     fits: list[Fit] = Parallel(n_jobs=processes)(work)
     return fits
 
@@ -115,10 +123,3 @@ def _light(request: Request) -> Request:
     """The request without what no fit looks at, to be sent to another process."""
     task = replace(request.task, tests={NOMINAL: request.task.train}, closed_forms={})
     return replace(request, task=task)
-
-
-def _fit(request: Request) -> Fit:
-    try:
-        return request.method.fit(request.task, request.context)
-    except CalibrateError as error:
-        return error

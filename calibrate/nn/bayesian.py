@@ -11,6 +11,12 @@ for layers where this is not possible, needs the same two matrix products and le
 
 For predictions `drawn` draws the weights themselves, so that all events see the same networks.
 
+The width p of the prior may be each layer's own, the one that makes the bound largest (empirical
+Bayes): p² = ⟨m² + s²⟩ over its weights. With one width for all, mean-field posteriors overestimate
+the noise of a perceptron that the data do not need: every determined weight of a layer adds 1/N to
+the variance of the output as if the nodes were independent, and taking the noise away costs
+KL. A layer that may shrink as a whole pays nothing for it.
+
 The perceptron stands beside a linear map with a wide prior. Alone, with the narrow prior that
 keeps a hundred nodes a layer from overfitting, it cannot afford a slope from a few thousand
 events: every one of its many weights costs KL, and the best bound is that of the prior itself.
@@ -58,14 +64,13 @@ class GaussianLinear(nn.Module):
         variance = affine(x**2, (2 * self.log_width).exp(), (2 * self.log_bias_width).exp())
         return mean + variance.sqrt() * noise
 
-    def divergence(self, prior: float) -> Tensor:
+    def divergence(self, prior: float | None) -> Tensor:
         """KL[q, p] = Σ log(p/s) + (s² + m²)/2p² - ½ [nat] from a prior of width p; (K,) for K
-        networks along a model axis."""
-        weights, biases = (
-            0.5 * ((2 * relative).exp() + (mean / prior) ** 2 - 1) - relative
-            for mean, relative in ((m, s - math.log(prior)) for m, s in self._posteriors())
-        )
-        return weights.sum((-2, -1)) + biases.sum(-1)
+        networks along a model axis. Without a width it is the one that makes the KL least, for
+        weights and biases apart: p² = ⟨m² + s²⟩, KL = Σ log(p/s)."""
+        (weight, weight_width), (bias, bias_width) = self._posteriors()
+        weights = _divergence(weight.flatten(-2), weight_width.flatten(-2), prior)
+        return weights + _divergence(bias, bias_width, prior)
 
     def drawn(self, samples: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Weights (samples, inputs, outputs) and biases (samples, 1, outputs) from q."""
@@ -78,6 +83,14 @@ class GaussianLinear(nn.Module):
 
     def _posteriors(self) -> tuple[tuple[Tensor, Tensor], ...]:
         return (self.weight, self.log_width), (self.bias, self.log_bias_width)
+
+
+def _divergence(mean: Tensor, log_width: Tensor, prior: float | None) -> Tensor:
+    """KL (…) of weights (…, n)."""
+    squares = mean**2 + (2 * log_width).exp()
+    if prior is None:
+        return 0.5 * mean.shape[-1] * squares.mean(-1).log() - log_width.sum(-1)
+    return (0.5 * (squares / prior**2 - 1) - log_width + math.log(prior)).sum(-1)
 
 
 class BayesianSkipMLP(nn.Module):
@@ -121,8 +134,9 @@ class BayesianSkipMLP(nn.Module):
         """Those of the perceptron."""
         return [cast(GaussianLinear, layer) for layer in self.deep]
 
-    def divergence(self, prior: float) -> Tensor:
-        """KL[q, p] of all weights [nat], `prior` being the width of the perceptron's."""
+    def divergence(self, prior: float | None) -> Tensor:
+        """KL[q, p] of all weights [nat], `prior` being the width of the perceptron's (None: each
+        layer's own, the best)."""
         deep = [layer.divergence(prior) for layer in self.layers]
         return torch.stack([self.linear.divergence(LINEAR_PRIOR), *deep]).sum(0)
 
