@@ -329,8 +329,8 @@ def sent(tmp_path: Path) -> Iterator[Ledger]:
 def test_what_slurm_says_of_a_silent_job(
     sent: Ledger, says, state: str, code: str, known: str, why: str
 ):
-    (sent.folder / "slurm" / "7").mkdir(parents=True)
-    (sent.folder / "slurm" / "7" / "7_0_log.err").write_text("start\npython: not found\n")
+    (sent.folder / "slurm").mkdir()
+    (sent.folder / "slurm" / "7_0_log.err").write_text("start\npython: not found\n")
     says("scontrol", f"JobId=7 JobState={state} Reason=None ExitCode={code} TimeLimit=01:00:00 "
          "EndTime=1795405479 NodeList=n3 TRES=cpu=1,mem=200M,node=1")  # fmt: skip
     ended = carry_over(sent)
@@ -349,9 +349,9 @@ def test_a_completed_job_has_time_for_its_report_to_be_seen(sent: Ledger, says):
 
 
 def test_memory_that_slurm_did_not_notice_is_told_by_the_log(sent: Ledger, says):
-    (sent.folder / "slurm" / "7").mkdir(parents=True)
+    (sent.folder / "slurm").mkdir()
     log = "slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch.\n"
-    (sent.folder / "slurm" / "7" / "7_0_log.err").write_text(log)
+    (sent.folder / "slurm" / "7_0_log.err").write_text(log)
     says("scontrol", "JobId=7 JobState=FAILED Reason=None ExitCode=0:9 TimeLimit=01:00:00 "
          "EndTime=1795405479 NodeList=n3 TRES=cpu=1,mem=200M,node=1")  # fmt: skip
     (job,) = carry_over(sent)

@@ -97,8 +97,9 @@ class Slurm:
         return int(self.options["cpus_per_task"] or 1)
 
     def _executor(self, ledger: Ledger) -> Any:  # noqa: ANN401 - submitit's, imported here
-        """submitit's, which writes below the sweep's folder. One process to a job: without srun,
-        which hands on one core only in some versions, and hides why a job ended."""
+        """submitit's, which writes below the sweep's folder: not in one for each array, which would
+        be made after sbatch, and too late for a job that starts at once. One process to a job:
+        without srun, which hands on one core only in some versions, and hides why a job ended."""
         name = f"{self.options['name']}_{uuid.uuid4().hex[:6]}"
         ledger.note(submission=name)
         given = {key if key in GENERAL else f"slurm_{key}": value
@@ -109,7 +110,7 @@ class Slurm:
             import submitit
 
             executor = submitit.AutoExecutor(
-                ledger.folder.absolute() / LOGS / "%A", "slurm", slurm_python=_python()
+                ledger.folder.absolute() / LOGS, "slurm", slurm_python=_python()
             )
             executor.update_parameters(**given, name=name, slurm_setup=setup, slurm_use_srun=False)
         except (ImportError, RuntimeError, NameError, AssertionError) as error:

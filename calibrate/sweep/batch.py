@@ -156,7 +156,7 @@ def _failure(standing: Standing, log: str) -> tuple[str, str]:
 
 def _log(folder: Path, number: str) -> str:
     """The end of what a job wrote on its standard error, or on its output if that is one."""
-    for path in sorted((folder / LOGS).glob(f"*/{number}_*log.*")):
+    for path in sorted((folder / LOGS).glob(f"{number}_0_log.*")):
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - TAIL, 0))
             return file.read().decode(errors="replace")
