@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,10 +27,38 @@ class Silent:
         yield lambda steps: None
 
 
+class Checkpoint(Protocol):
+    """Where the state of one training is kept, so that another process can go on with it."""
+
+    def load(self) -> Mapping[str, Any] | None: ...
+
+    def keep(self, state: Callable[[], Mapping[str, Any]], over: bool) -> None: ...
+
+
+class Checkpoints(Protocol):
+    """Checkpoints of trainings, each told from the others by a text."""
+
+    def checkpoint(self, training: str) -> Checkpoint: ...
+
+
+class Forgotten:
+    """No state is kept: what is killed begins anew."""
+
+    def checkpoint(self, training: str) -> Forgotten:
+        return self
+
+    def load(self) -> None:
+        return None
+
+    def keep(self, state: Callable[[], Mapping[str, Any]], over: bool) -> None:
+        return None
+
+
 @dataclass(frozen=True)
 class Context:
-    """Seed, device, progress and the share of the free memory that loading data may take (None:
-    no limit), passed explicitly; `child` gives a computation its own streams.
+    """Seed, device, progress, the share of the free memory that loading data may take (None: no
+    limit) and where long trainings keep their state, passed explicitly; `child` gives a computation
+    its own streams.
 
     One seed serves a whole run: each stream's `numpy.random.SeedSequence` is the seed followed
     by the CRC-32 of the names that lead to it, so that no stream depends on another's use.
@@ -41,6 +69,7 @@ class Context:
     progress: Progress = field(default_factory=Silent)
     path: tuple[str, ...] = ()
     memory: float | None = 0.7
+    checkpoints: Checkpoints = field(default_factory=Forgotten)
 
     def child(self, *names: str) -> Context:
         """The context of a part of the computation."""

@@ -35,6 +35,10 @@ class NoEstimateError(FitError):
         self.rows = tuple(rows)
 
 
+class NoJobError(CalibrateError):
+    """No job of a sweep can be done, whichever is tried."""
+
+
 class StorageError(CalibrateError):
     """A file cannot be read or written."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +104,23 @@ class Run:
             return np.full(steps, schedule.learning_rate * self.plateau.factor)
         passed = (epoch * steps + np.arange(steps)) / (schedule.epochs * steps)
         return np.asarray(0.5 * schedule.learning_rate * (1 + np.cos(np.pi * passed)))
+
+    def state(self) -> dict[str, Any]:
+        """The streams and what has become of the member, to be kept."""
+        return {
+            "shuffle": json.dumps(self.shuffle.bit_generator.state),
+            "noise": self.noise.get_state().numpy(),
+            "history": np.array(self.history),
+            "plateau": None if self.plateau is None else self.plateau.state(),
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Take up a state that was kept."""
+        self.shuffle.bit_generator.state = json.loads(state["shuffle"])
+        self.noise.set_state(torch.from_numpy(state["noise"]))
+        self.history = state["history"].tolist()
+        if self.plateau is not None:
+            self.plateau.go_on(state["plateau"])
 
     def ended(self, seconds: float) -> Trained:
         """How the member's training went."""

@@ -15,25 +15,30 @@ are trained one after the other, or on as many threads as torch may use, one cor
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain
 from threading import Event
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import vector_to_parameters
 
 from calibrate.context import Advance
 from calibrate.device import resolve, threads_for
 from calibrate.member import Column, Member, Run, Trained
-from calibrate.model_axis import Adam, Stack
+from calibrate.model_axis import Adam, Stack, flat
 from calibrate.sample import FloatArray, IntArray
 from calibrate.train import description
 
+log = logging.getLogger("calibrate")
 TOGETHER = 1_000_000
 """Activations of one step, of all its networks, that stay in the cache of a core."""
 
@@ -106,13 +111,25 @@ def _trained(members: Sequence[Member], advance: Advance, stop: Event) -> list[T
     start = time.perf_counter()
     group = _Group(members, resolve(members[0].context.device))
     epochs = members[0].schedule.epochs
-    for epoch in range(epochs):
-        group.look(group.epoch(epoch), last=epoch == epochs - 1)
-        advance(1)
+    checkpoint = members[0].context.checkpoints.checkpoint(_identity(members))
+    kept = checkpoint.load()
+    begun, before = group.go_on(kept) if kept else (0, 0.0)
+    advance(begun)
+    for epoch in range(begun, epochs):
         if stop.is_set() or not group.runs:
             break
-    share = (time.perf_counter() - start) / len(members)
+        group.look(group.epoch(epoch), last=epoch == epochs - 1)
+        advance(1)
+        seconds = before + time.perf_counter() - start
+        checkpoint.keep(partial(group.state, epoch + 1, seconds), over=not group.runs)
+    share = (before + time.perf_counter() - start) / len(members)
     return [run.ended(share) for run in group.all]
+
+
+def _identity(members: Sequence[Member]) -> str:
+    """What tells a training from the others of a run."""
+    contexts = [(member.context.seed, *member.context.path) for member in members]
+    return f"{contexts} {members[0].shape}"
 
 
 class _Group:
@@ -162,6 +179,35 @@ class _Group:
                 left.append(i)
         if len(left) < len(self.runs):
             self._keep(left)
+
+    def state(self, epochs: int, seconds: float) -> dict[str, Any]:
+        """All that the rest of the training depends on, after so many epochs."""
+        for position in range(len(self.runs)):
+            self.stack.write_back(position)
+        objectives = [run.member.objective for run in self.all]
+        return {
+            "epochs": epochs,
+            "seconds": seconds,
+            "going": np.array([self.all.index(run) for run in self.runs], dtype=np.int64),
+            "values": np.stack([flat(objective).cpu().numpy() for objective in objectives]),
+            "adam": self.adam.state(),
+            "runs": [run.state() for run in self.all],
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> tuple[int, float]:
+        """Take up a state that was kept; the epochs that are done, and their seconds."""
+        values = torch.from_numpy(state["values"])
+        for run, own, row in zip(self.all, state["runs"], values, strict=True):
+            run.go_on(own)
+            vector_to_parameters(row, run.member.objective.parameters())
+        going = [int(i) for i in state["going"]]
+        if len(going) < len(self.all):
+            self._keep(going)
+        if going:
+            self.stack.values.copy_(values[going])
+            self.adam.go_on(state["adam"])
+        log.info(f"a training goes on from its checkpoint, after {state['epochs']} epochs")
+        return state["epochs"], state["seconds"]
 
     def _keep(self, positions: Sequence[int]) -> None:
         self.runs = [self.runs[i] for i in positions]

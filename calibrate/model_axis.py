@@ -8,9 +8,9 @@ is not finite, is taken out, and the others do not notice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class Stack(Generic[Module]):
     def __init__(self, modules: Sequence[Module], device: torch.device) -> None:
         self.members = list(modules)
         self.module = deepcopy(modules[0]).to(device)
-        self.values = torch.stack([_flat(module) for module in modules]).to(device)
+        self.values = torch.stack([flat(module) for module in modules]).to(device)
         for name, buffer in self.module.named_buffers():
             buffers = [module.get_buffer(name) for module in modules]
             buffer.data = torch.stack(buffers).to(device)
@@ -65,7 +65,8 @@ class Stack(Generic[Module]):
             start += shape.numel()
 
 
-def _flat(module: nn.Module) -> Tensor:
+def flat(module: nn.Module) -> Tensor:
+    """A module's parameters as one vector."""
     return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
 
@@ -88,3 +89,14 @@ class Adam:
     def keep(self, positions: Tensor) -> None:
         """Go on with the rows at these positions."""
         self.first, self.second = self.first[positions], self.second[positions]
+
+    def state(self) -> dict[str, Any]:
+        """The moments and the number of steps, to be kept."""
+        moments = {"first": self.first.cpu().numpy(), "second": self.second.cpu().numpy()}
+        return {"steps": self.steps, **moments}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Take up a state that was kept."""
+        self.steps = state["steps"]
+        self.first.copy_(torch.from_numpy(state["first"]))
+        self.second.copy_(torch.from_numpy(state["second"]))

@@ -9,6 +9,9 @@ noise, and were left 60 % too wide.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from calibrate.sample import FloatArray
@@ -47,3 +50,12 @@ class Plateau:
         self.history.append(loss)
         if self.waited >= self.patience:
             self.waited, self.reduced = 0, self.reduced + 1
+
+    def state(self) -> dict[str, Any]:
+        """What has been seen so far, to be kept."""
+        return {"losses": self.losses, "waited": self.waited, "reduced": self.reduced}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Take up a state that was kept."""
+        self.history = state["losses"].tolist()
+        self.waited, self.reduced = state["waited"], state["reduced"]

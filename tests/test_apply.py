@@ -151,7 +151,7 @@ def test_a_file_holds_what_the_calibration_gives_in_memory(method, written, requ
     np.testing.assert_allclose(after[f"{STEM}_calibrated"], exact.z[:, 0], rtol=1e-15)
     np.testing.assert_allclose(after[f"{STEM}_sigma"], exact.sigma[:, 0], rtol=1e-15)
     np.testing.assert_array_equal(after[f"{STEM}_valid"].astype(bool), exact.inside)
-    assert done == Applied(N, int((~exact.inside).sum()), 0, 0, done.columns)
+    assert done == Applied(N, int((~exact.inside).sum()), 0, 0, done.columns, 0)
     for name, values in before.items():
         np.testing.assert_array_equal(after[name], values)
     assert set(after) == {*before, *done.columns}

@@ -34,7 +34,7 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
     1: (
         *("data", "nn", "statistics", "prior", "kinematics", "storage", "device", "seeding"),
         *("provenance", "coordinates", "pairing", "expressions", "tables", "catalogue"),
-        "memory",
+        *("memory", "checkpoints"),
     ),
     2: (
         *("train", "plateau", "model_axis", "member", "minibatch", "learner"),

@@ -24,9 +24,20 @@ from calibrate.cli.worker import do
 from calibrate.errors import ConfigurationError, StorageError
 from calibrate.sweep.collect import Averaged, Point
 from calibrate.sweep.gallery import figures
-from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, RUNNING, Planned, content_hash, unique
-from calibrate.sweep.ledger import CODES, FILE, Ledger
+from calibrate.sweep.job import (
+    DONE,
+    FAILED,
+    LOST,
+    PLANNED,
+    QUEUED,
+    RUNNING,
+    Planned,
+    content_hash,
+    unique,
+)
+from calibrate.sweep.ledger import FILE, Ledger
 from calibrate.sweep.process import Process, this_process
+from calibrate.sweep.rows import CODES
 from calibrate.sweep.runs import settle
 
 COMMAND = [sys.executable, "-m", "calibrate.cli.main", "run", "-m"]
@@ -115,7 +126,7 @@ def test_an_attempt_that_was_given_up_has_no_say_any_more(ledger: Ledger):
     ledger.lose(first, "gone")
     ledger.again(LOST)
     ledger.finish(first)
-    assert ledger.counts() == {PLANNED: 3, RUNNING: 0, DONE: 0, FAILED: 0, LOST: 0}
+    assert ledger.counts() == {PLANNED: 3, RUNNING: 0, DONE: 0, FAILED: 0, LOST: 0, QUEUED: 0}
 
 
 def test_a_stopped_sweep_gives_no_jobs(ledger: Ledger):
@@ -167,7 +178,7 @@ def test_a_number_that_is_used_again_is_another_process():
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("PRAGMA user_version = 7", r"has schema 7, this version of calibrate reads 1: use the"),
+        ("PRAGMA user_version = 7", r"has schema 7, this version of calibrate reads 2: use the"),
         ("PRAGMA application_id = 7", "is no ledger of calibrate"),
     ],
 )

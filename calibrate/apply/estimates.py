@@ -27,7 +27,7 @@ class Applied:
     unusable: int
     skipped: int
     columns: tuple[str, ...]
-    unsolved: int = 0
+    unsolved: int
 
 
 class Estimates:

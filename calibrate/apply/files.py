@@ -40,6 +40,7 @@ class Written:
     unusable: int
     skipped: int
     columns: tuple[str, ...]
+    unsolved: int
     source_state: tuple[int, int]
     target_state: tuple[int, int]
 

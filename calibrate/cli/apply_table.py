@@ -12,7 +12,7 @@ from calibrate.provenance import file_state
 from calibrate.sweep.collect import Columns, write_tables
 from calibrate.sweep.job import DONE, Job
 from calibrate.sweep.ledger import Ledger
-from calibrate.sweep.runs import report
+from calibrate.sweep.runs import attempts, report
 
 FILES = "files"
 """Stem of the table."""
@@ -34,7 +34,8 @@ def reported(ledger: Ledger, job: Job) -> list[Written]:
         return [Written.of(each) for each in document["files"]]
     if job.folder is None:
         return []
-    found = [each for folder in attempts(ledger.folder, job) for each in records(folder)]
+    folders = attempts(ledger.folder / job.folder)
+    found = [each for folder in folders for each in records(folder)]
     return [each for each in found if file_state(each.target) == each.target_state]
 
 
@@ -45,7 +46,7 @@ def _rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
     for source, target in recipe["configuration"]["files"]:
         found = done.get(source)
         counts = {name: getattr(found, name, None)
-                  for name in ("rows", "outside", "unusable", "skipped")}  # fmt: skip
+                  for name in ("rows", "outside", "unusable", "unsolved", "skipped")}  # fmt: skip
         yield {
             "input": source,
             "output": target,
@@ -53,9 +54,3 @@ def _rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
             **counts,
             "error": None if found else job.error,
         }
-
-
-def attempts(folder: Path, job: Job) -> list[Path]:
-    """The folders of all attempts at a job, the last one first."""
-    stem = str(job.folder).rpartition("_")[0]
-    return [folder / f"{stem}_{attempt}" for attempt in range(job.attempt, 0, -1)]

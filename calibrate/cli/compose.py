@@ -24,6 +24,8 @@ REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
 EXPERIMENT = "experiment"
 VERSION_BASE = "1.3"
+EXTRAS = {"submitit_slurm": "slurm", "joblib": "joblib"}
+"""Launchers that a plugin of Hydra's brings, and the extra that installs it."""
 EXPRESSION_SIGNS = set("()<>&|`!")
 
 
@@ -143,6 +145,8 @@ def _similar(named: Collection[str], missing: Sequence[str]) -> str:
 
 def _missing(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).rpartition("/")
+    if name in EXTRAS:
+        return f"{group}={EXTRAS[name]} needs Hydra's plugin: pip install '.[{EXTRAS[name]}]'"
     known = [str(option) for option in error.options or choices(group)]
     if not group:
         return str(error).splitlines()[0]
@@ -153,11 +157,14 @@ def _explained(error: Exception, parsed: Sequence[Override]) -> str:
     """Name the key that does not exist, and the nearest one that does."""
     found = re.search(r"Could not override '([^']+)'", str(error))
     if found is None:
-        return str(error).splitlines()[0]
+        reasons = dict.fromkeys(
+            str(each).splitlines()[0] for each in (error, error.__cause__) if each
+        )
+        return ": ".join(reasons)
     key = found[1]
     parent, _, name = key.rpartition(".")
     others = [o.input_line for o in parsed if o.key_or_group != key and o.input_line]
-    valid = hydra.compose("config", others, return_hydra_config=False)
+    valid = hydra.compose("config", others, return_hydra_config=key.startswith("hydra."))
     node = OmegaConf.select(valid, parent) if parent else valid
     if not isinstance(node, DictConfig):
         return f"no option '{key}': '{parent}' has no options; {nearest(parent, map(str, valid))}"

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from calibrate.cli.order import Order
 from calibrate.cli.planning import Plan, built
 from calibrate.cli.recipe import Recipe
 from calibrate.context import Progress
@@ -19,8 +20,6 @@ from calibrate.loading import load_calibration
 from calibrate.provenance import file_state
 from calibrate.storage import atomic, write_text
 from calibrate.stored import Stored, other_names
-from calibrate.sweep.job import Job
-from calibrate.sweep.ledger import Ledger
 from calibrate.sweep.runs import REPORT
 from calibrate.task import NOMINAL, RegressionTask
 
@@ -36,11 +35,9 @@ class Chunk(NamedTuple):
     trained_on: list[str]
 
 
-def perform(
-    ledger: Ledger, job: Job, recipe: Mapping[str, Any], folder: Path, progress: Progress
-) -> None:
+def perform(order: Order, folder: Path, progress: Progress) -> None:
     """One job: what is left of it is a part, and what a report says of its files."""
-    planned, chunk = plan_of(recipe), Chunk(**recipe["chunk"])
+    planned, chunk = plan_of(order.recipe), Chunk(**order.recipe["chunk"])
     context = planned.context(progress)
     data: Any = planned.study.data
     task, keys = data.whole(context)
@@ -59,7 +56,7 @@ def perform(
     names = [column.name for column in calibration.domain.z_columns]
     document = {
         "schema": 1,
-        "run": {"content": job.content},
+        "run": {"content": order.content},
         "data_sha256": dict(task.files),
         "states": {path: file_state(Path(path)) for path in task.files},
         "notes": list(task.notes),

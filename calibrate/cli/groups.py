@@ -78,7 +78,11 @@ def _config_options() -> list[tuple[str, str, str]]:
         *rows,
         ("report.figures", "true", "false: no figures now; `calibrate report` draws them"),
         *((f"sweep.{key}", value, note) for key, value, note in inner_options("config", "sweep")),
-        ("hydra/launcher", "local", "of a sweep: local, batched, basic (one by one) or joblib"),
+        (
+            "hydra/launcher",
+            "local",
+            "of a sweep: local, batched, slurm (slurm_cpu, slurm_gpu), basic (one by one), joblib",
+        ),
         ("hydra.launcher.workers", "null", "of local and batched; null: one for each core"),
     ]
 

@@ -1,4 +1,4 @@
-"""What starts the jobs of a sweep: worker processes of our own, or any launcher of Hydra's.
+"""What starts the jobs of a sweep: worker processes of our own, Slurm, or any launcher of Hydra's.
 
 A launcher of Hydra's composes each job's configuration before it calls the job. Here all is
 composed, checked and stored beforehand: the launcher is given a loader that answers at once with
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from hydra._internal.callbacks import Callbacks  # what a HydraContext is made of
 from hydra.core.config_loader import ConfigLoader
@@ -25,6 +25,7 @@ from calibrate.checks import positive_integer
 from calibrate.cli.batched import Batched
 from calibrate.cli.compose import initialised
 from calibrate.cli.processes import GLANCE, cores, dismiss, employed
+from calibrate.cli.slurm import TARGET, Slurm
 from calibrate.cli.worker import do, load_libraries, work
 from calibrate.errors import ConfigurationError
 from calibrate.sweep.job import PLANNED
@@ -130,13 +131,23 @@ class Prepared:
         return composed
 
 
-def launcher_of(composed: DictConfig) -> Local | Batched | Plugin:
-    """The launcher that a composed configuration names."""
-    part = composed.hydra.launcher
+Launcher = Local | Batched | Slurm | Plugin
+
+
+def launcher_of(composed: DictConfig) -> Launcher:
+    """The launcher that a composed configuration names.
+
+    Raises ConfigurationError if a sweep is to be detached that this process must do itself.
+    """
+    part, detach = composed.hydra.launcher, composed.sweep.detach
     if part is None:
-        raise ConfigurationError("hydra/launcher is null: choose local, batched, basic or joblib")
-    if part._target_ == LOCAL:
-        return Local(part.workers)
+        raise ConfigurationError(
+            "hydra/launcher is null: choose local, batched, slurm, basic or joblib"
+        )
+    if part._target_ == TARGET:
+        return Slurm(cast(dict[str, Any], OmegaConf.to_container(part, resolve=True)), detach)
+    if detach:
+        raise ConfigurationError("sweep.detach=true needs a batch system: hydra/launcher=slurm")
     if part._target_ == BATCHED:
         return Batched(Local(part.workers), part.workers, part.together)
-    return Plugin(composed)
+    return Local(part.workers) if part._target_ == LOCAL else Plugin(composed)

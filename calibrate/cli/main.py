@@ -28,6 +28,7 @@ Examples:
   calibrate run experiment=fig1
   calibrate run -m data=gaussian method=mse data.mu=-2,-1,0,1,2 seed='range(0,3)'
   calibrate run experiment=fig2a
+  calibrate run -m data=dijet method=mse seed='range(0,50)' hydra/launcher=slurm sweep.detach=true
 """
 
 
@@ -234,7 +235,7 @@ def sweep_retry(ctx: click.Context, folder: str) -> None:
 @sweep_group.command("cancel")
 @DIR
 def sweep_cancel(folder: str) -> None:
-    """Start no further job; those that run come to their end."""
+    """Start no further job; those that run come to their end, those in Slurm are cancelled."""
     from calibrate.cli.sweep_status import cancel
 
     click.echo(cancel(folder))

@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from calibrate.cli.worker import created, do, fail, load_libraries, program, tell
+from calibrate.cli.order import created
+from calibrate.cli.worker import do, fail, load_libraries, program, tell
 from calibrate.context import Silent
 from calibrate.errors import CalibrateError
 from calibrate.sweep.job import Job
@@ -80,7 +81,7 @@ class Batch:
             if self._tried(each.job, partial(_conclude, each, own)):
                 self.ledger.finish(each.job)
                 self.open.remove(each.job)
-                tell(self.ledger, each.job, "done")
+                tell(self.ledger, each.job.number)
         return None
 
     def put_back(self) -> None:

@@ -16,15 +16,16 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 
 from calibrate import provenance
-from calibrate.checks import choice, positive_integer
-from calibrate.cli.batched import Batched
+from calibrate.checks import choice, positive_integer, positive_number
 from calibrate.cli.collect import end
 from calibrate.cli.combinations import Combination, Composer, Swept, parsed
 from calibrate.cli.compose import METHOD, compose
 from calibrate.cli.groups import options
-from calibrate.cli.launchers import Local, Plugin, launcher_of
+from calibrate.cli.launchers import Launcher, launcher_of
+from calibrate.cli.slurm import Slurm
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
 from calibrate.protocols import FromFiles
+from calibrate.sweep.batch import carry_over, recover
 from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, Planned, content_hash, unique
 from calibrate.sweep.ledger import FILE, Ledger
 from calibrate.sweep.runs import settle
@@ -42,7 +43,7 @@ class Request:
 
     command: str
     jobs: Sequence[Planned]
-    launcher: Local | Batched | Plugin
+    launcher: Launcher
     options: DictConfig
     output: str
 
@@ -60,7 +61,8 @@ def have_done(folder: Path, asked: Request, **about: Any) -> int:  # noqa: ANN40
     again = (LOST, FAILED) if asked.options.retry else (LOST,)
     with Ledger(folder, new=True) as ledger, _driven(ledger):
         known = {"command": asked.command, "version": provenance.version()}
-        ledger.plan(asked.jobs, **known, fail_fast=asked.options.fail_fast, **about)
+        known |= {key: asked.options[key] for key in ("fail_fast", "checkpoint")}
+        ledger.plan(asked.jobs, **known, **about)
         return _carry_on(ledger, asked.launcher, again)
 
 
@@ -97,8 +99,11 @@ def check_options(given: DictConfig) -> None:
         raise ConfigurationError(f"sweep.dir names a folder, got {given.dir!r}")
     if given.retry is not None:
         choice("sweep.retry", given.retry, (FAILED,))
-    if not isinstance(given.fail_fast, bool):
-        raise ConfigurationError(f"sweep.fail_fast is true or false: {given.fail_fast!r}")
+    for name in ("fail_fast", "detach"):
+        if not isinstance(given[name], bool):
+            raise ConfigurationError(f"sweep.{name} is true or false: {given[name]!r}")
+    if given.checkpoint is not None:
+        positive_number("sweep.checkpoint", given.checkpoint)
     if given.metrics is not None and not isinstance(given.metrics, ListConfig):
         raise ConfigurationError(f"sweep.metrics takes a list of metrics, got {given.metrics!r}")
 
@@ -180,30 +185,36 @@ def _driven(ledger: Ledger) -> Iterator[None]:
     except KeyboardInterrupt:
         for number in settle(ledger):  # interrupted before its worker could say so
             ledger.again(LOST, number=number)
-        counts = ledger.counts()
+        counts, goes_on = ledger.counts(), f"calibrate sweep retry {ledger.folder} goes on"
+        if ledger.under_way():
+            goes_on = f"those in Slurm go on, calibrate sweep status {ledger.folder} follows them"
         raise CalibrateError(
-            f"interrupted: {counts[DONE]} of {sum(counts.values())} jobs are done; "
-            f"calibrate sweep retry {ledger.folder} goes on"
+            f"interrupted: {counts[DONE]} of {sum(counts.values())} jobs are done; {goes_on}"
         ) from None
     finally:
         ledger.release()
 
 
-def _carry_on(ledger: Ledger, launcher: Local | Batched | Plugin, again: Sequence[str]) -> int:
+def _carry_on(ledger: Ledger, launcher: Launcher, again: Sequence[str]) -> int:
+    carry_over(ledger)
     settle(ledger)
+    recover(ledger)
     ledger.again(*again)
     counts = ledger.counts()
     print(f"{ledger.folder}: {sum(counts.values())} jobs, {counts[PLANNED]} to be done", flush=True)
     start = time.perf_counter()
     _launch(ledger, launcher)
+    if isinstance(launcher, Slurm) and launcher.detach:
+        print(f"calibrate sweep status {ledger.folder} follows them", flush=True)
+        return 0
     return end(ledger, time.perf_counter() - start)
 
 
-def _launch(ledger: Ledger, launcher: Local | Batched | Plugin) -> None:
+def _launch(ledger: Ledger, launcher: Launcher) -> None:
     """Have the planned jobs done; again, where a process died under a job or a launcher broke."""
     losses: Counter[int] = Counter()
     idle, broken = 0, "it ended without them"
-    while ledger.counts()[PLANNED] and not ledger.stopped():
+    while _something_to_do(ledger, launcher):
         before = _ended(ledger)
         try:
             launcher.launch(ledger.folder)
@@ -211,14 +222,22 @@ def _launch(ledger: Ledger, launcher: Local | Batched | Plugin) -> None:
             raise
         except Exception as error:  # a launcher of Hydra's, whose workers died for example
             broken = f"{type(error).__name__}: {error}"
-        losses.update(settle(ledger))
-        for number, times in losses.items():
-            if times < MOST_LOSSES:
-                ledger.again(LOST, number=number)
+        settle(ledger)
         idle = 0 if _ended(ledger) > before else idle + 1
+        lost = [job.number for job in ledger.jobs() if job.state == LOST]
+        losses.update(lost)
+        for number in lost:
+            if losses[number] < MOST_LOSSES:
+                ledger.again(LOST, number=number)
         if idle == MOST_IDLE and ledger.counts()[PLANNED]:
             left = ledger.counts()[PLANNED]
             raise CalibrateError(f"the launcher leaves {left} jobs undone: {broken}")
+
+
+def _something_to_do(ledger: Ledger, launcher: Launcher) -> bool:
+    if isinstance(launcher, Slurm) and not launcher.detach and ledger.under_way():
+        return True
+    return bool(ledger.counts()[PLANNED]) and not ledger.stopped()
 
 
 def _ended(ledger: Ledger) -> int:

@@ -6,7 +6,6 @@ sweep is stopped, and when the process that started it is gone.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import threading
@@ -14,17 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from calibrate.errors import CalibrateError, StorageError
-from calibrate.sweep.job import APPLY, DONE, EVALUATE, FAILED, KIND, RUN, Job
+from calibrate.cli.order import Order, module_for
+from calibrate.errors import CalibrateError, NoJobError, StorageError
+from calibrate.sweep.job import DONE, FAILED, Job
 from calibrate.sweep.ledger import Ledger
-
-PERFORM = {
-    RUN: "calibrate.cli.run_job",
-    APPLY: "calibrate.cli.apply_job",
-    EVALUATE: "calibrate.cli.evaluate_job",
-}
-"""By the kind of job, the module whose `perform(ledger, job, recipe, folder, progress)` does it in
-a folder of its own: it writes `report.json` there, with the job's content hash, last."""
 
 WATCH = 0.5
 """Seconds between two looks at the parent process."""
@@ -40,45 +32,24 @@ def work(folder: Path, threads: int | None = None) -> None:
 
 def load_libraries(ledger: Ledger) -> None:
     """Import what every job needs, before the clock of the first one runs."""
-    importlib.import_module(PERFORM[ledger.about().get(KIND, RUN)])
+    module_for(ledger.about())
 
 
 def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
     """Do a claimed job, and write down how it ended; a failure is told and goes no further."""
-    folder = ledger.folder / str(job.folder)
+    order = Order.of(ledger, job, threads)
     try:
-        _run(ledger, job, created(folder), threads)
+        order.run(ledger.folder / str(job.folder))
         ledger.finish(job)
     except (CalibrateError, OSError) as error:
+        if isinstance(error, NoJobError):
+            ledger.stop(str(error))
         fail(ledger, job, str(error))
     except BaseException:
         ledger.put_back(job)
         raise
     else:
-        tell(ledger, job, "done")
-
-
-def created(folder: Path) -> Path:
-    """The run folder of one attempt, which nobody else has."""
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise StorageError(f"cannot create {folder}: {error.strerror}") from error
-    return folder
-
-
-def _run(ledger: Ledger, job: Job, folder: Path, threads: int | None) -> None:
-    import torch
-
-    from calibrate.cli.progress import progress
-    from calibrate.context import Silent
-
-    if threads is not None:
-        torch.set_num_threads(threads)
-    recipe = ledger.recipe(job.number)
-    shown = progress() if threads is None else Silent()
-    module = importlib.import_module(PERFORM[recipe.get(KIND, RUN)])
-    module.perform(ledger, job, recipe, folder, shown)
+        tell(ledger, job.number)
 
 
 def fail(ledger: Ledger, job: Job, error: str) -> None:
@@ -86,15 +57,17 @@ def fail(ledger: Ledger, job: Job, error: str) -> None:
     ledger.fail(job, error)
     if ledger.about()["fail_fast"]:
         ledger.stop(f"a job failed, and sweep.fail_fast=true: {job.title}")
-    tell(ledger, job, "failed", error)
+    tell(ledger, job.number)
 
 
-def tell(ledger: Ledger, job: Job, how: str, error: str = "") -> None:
-    """One line for the user; whole, since many processes write to one terminal."""
-    counts, seconds = ledger.counts(), time.time() - (job.started or 0.0)
+def tell(ledger: Ledger, number: int) -> None:
+    """One line for the user on how a job ended; whole, since many processes write to one
+    terminal."""
+    job, counts = ledger.job(number), ledger.counts()
     ended, total = counts[DONE] + counts[FAILED], sum(counts.values())
-    line = f"[{ended}/{total}] {how} in {seconds:.1f} s: {job.title}"
-    sys.stdout.write(f"{line}: {error}\n" if error else f"{line}\n")
+    seconds = f" in {job.finished - job.started:.1f} s" if job.started and job.finished else ""
+    line = f"[{ended}/{total}] {job.state}{seconds}: {job.title}"
+    sys.stdout.write(f"{line}: {job.error}\n" if job.error else f"{line}\n")
     sys.stdout.flush()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from calibrate.errors import StorageError
 
-SCHEMA = 1
+SCHEMA = 2
 APPLICATION = 0x63616C69
 PATIENCE = 60.0
 """Seconds that a writer waits for the others."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-PLANNED, RUNNING, DONE, FAILED, LOST = STATES = ("planned", "running", "done", "failed", "lost")
-"""`lost`: its process died without a word."""
+STATES = ("planned", "running", "done", "failed", "lost", "queued")
+"""`lost`: its process died without a word; `queued`: it waits in a batch system."""
+PLANNED, RUNNING, DONE, FAILED, LOST, QUEUED = STATES
 
 KIND = "kind"
 """Key of a recipe, and of what is known of a sweep, that says what its jobs do: without it, run."""
@@ -33,7 +34,8 @@ class Planned:
 @dataclass(frozen=True)
 class Job:
     """A row of the ledger. Times in seconds since 1970; `folder` of the run is below the sweep's,
-    `error` one line. `attempt` counts the starts."""
+    `error` one line: why it is not done, or what it waits for. `attempt` counts the starts, `slurm`
+    is the number of the last one in Slurm: `12_3`, or `12` where it was sent alone."""
 
     number: int
     content: str
@@ -47,6 +49,7 @@ class Job:
     pid: int | None
     folder: str | None
     error: str | None
+    slurm: str | None = None
 
     @property
     def title(self) -> str:

@@ -16,30 +16,11 @@ from typing import Any
 
 from calibrate.errors import ConfigurationError, StorageError
 from calibrate.sweep.database import Database
-from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, RUNNING, STATES, Job, Planned
+from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, QUEUED, RUNNING, Job, Planned
 from calibrate.sweep.process import Process, this_process
+from calibrate.sweep.rows import CODES, JOBS, ROOM, ROOM_TO_RUN, TABLES, job_of
 
 FILE, RUNS = "sweep.db", "runs"
-ROOM = 500
-"""Bytes kept in each row for the error; a longer one is cut."""
-ROOM_TO_RUN = 200
-"""Bytes kept for process, times and folder."""
-CODES = {state: code for code, state in enumerate(STATES, start=2)}
-"""States as numbers that SQLite stores in one byte (0 and 1 take none)."""
-STATE_OF = {code: state for state, code in CODES.items()}
-TABLES = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE states (number INTEGER PRIMARY KEY, state INTEGER);
-CREATE TABLE jobs (
-    number INTEGER PRIMARY KEY, content TEXT UNIQUE, overrides TEXT, parameters TEXT,
-    attempt INTEGER, started REAL, finished REAL, host TEXT, pid INTEGER, born REAL,
-    folder TEXT, error TEXT, room BLOB);
-CREATE TABLE recipes (number INTEGER PRIMARY KEY, recipe TEXT);
-"""
-JOBS = """
-SELECT number, content, overrides, parameters, state, attempt, started, finished, host, pid,
-       folder, error, born FROM jobs JOIN states USING (number)
-"""
 
 
 class Ledger:
@@ -75,8 +56,9 @@ class Ledger:
         with self._db.writing():
             self._note(values)
 
-    def drive(self) -> None:
-        """Take the sweep over: this process starts its jobs, and no other does.
+    def drive(self, *, resume: bool = True) -> None:
+        """Take the sweep over: this process starts its jobs, and no other does. To `resume` lifts
+        an earlier `stop`.
 
         Raises StorageError if another process does, or did on another machine.
         """
@@ -93,7 +75,7 @@ class Ledger:
                     f"on there; if {driver.host} no longer runs it, free it with calibrate sweep "
                     "cancel"
                 )
-            self._note({"driver": vars(this_process()), "stop": None})
+            self._note({"driver": vars(this_process())} | ({"stop": None} if resume else {}))
 
     def _driver(self) -> Process | None:
         found = self._db.execute("SELECT value FROM about WHERE key = 'driver'").fetchone()
@@ -148,7 +130,12 @@ class Ledger:
         """All jobs by number."""
         with self._db.reading():
             rows = self._db.execute(f"{JOBS} ORDER BY number").fetchall()
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
+
+    def job(self, number: int) -> Job:
+        """A job by its number."""
+        with self._db.reading():
+            return self._job(number)
 
     def counts(self) -> dict[str, int]:
         """The number of jobs in each state."""
@@ -168,7 +155,6 @@ class Ledger:
     def claim(self, number: int | None = None) -> Job | None:
         """The next planned job (or that of a number), now running in this process; None if there
         is none, or the sweep is stopped."""
-        me = this_process()
         chosen = "" if number is None else f"AND number = {number:d}"
         with self._db.writing():
             found = self._db.execute(
@@ -177,20 +163,44 @@ class Ledger:
             ).fetchone()
             if found is None or self.stopped():
                 return None
-            job = self._job(*found)
-            attempt = job.attempt + 1
-            run = f"{RUNS}/{job.number:04d}_{job.content[:8]}_{attempt}"
-            self._db.execute(
-                "UPDATE jobs SET attempt = ?, started = ?, finished = NULL, host = ?, pid = ?, "
-                "born = ?, folder = ?, error = NULL, room = zeroblob(?) WHERE number = ?",
-                (attempt, time.time(), me.host, me.pid, me.born, run, ROOM, job.number),
-            )
-            self._set_state(job.number, RUNNING)
-            return self._job(*found)
+            return self._start(found[0], RUNNING)
+
+    def queue(self) -> list[Job]:
+        """All planned jobs, now queued, since this process hands them to a batch system; none if
+        the sweep is stopped."""
+        with self._db.writing():
+            found = self._db.execute(
+                "SELECT number FROM states WHERE state = ? ORDER BY number", (CODES[PLANNED],)
+            ).fetchall()
+            return [] if self.stopped() else [self._start(number, QUEUED) for (number,) in found]
+
+    def submitted(self, numbers: Mapping[int, str]) -> None:
+        """Remember the numbers in Slurm of queued jobs, by their own."""
+        with self._db.writing():
+            rows = [(slurm, number) for number, slurm in numbers.items()]
+            self._db.executemany("UPDATE jobs SET slurm = ? WHERE number = ?", rows)
+
+    def stands(self, job: Job, state: str, host: str | None, why: str | None) -> None:
+        """What a batch system says of a queued or running job."""
+        with self._db.writing():
+            if self._is_current(job):
+                values = (host, why, job.number)
+                self._db.execute("UPDATE jobs SET host = ?, error = ? WHERE number = ?", values)
+                self._set_state(job.number, state)
 
     def finish(self, job: Job) -> None:
         """The job is done: the report stands in its run folder."""
         self._end(job, DONE, None)
+
+    def found(self, job: Job, folder: str, **known: str | float) -> None:
+        """A whole report was found in a run folder: the job is done, whatever was said of it.
+        `known`: host, started, finished."""
+        with self._db.writing():
+            values = {"folder": folder, "error": None, "room": None, **known}
+            names = ", ".join(f"{name} = ?" for name in values)
+            query = f"UPDATE jobs SET {names} WHERE number = ?"
+            self._db.execute(query, (*values.values(), job.number))
+            self._set_state(job.number, DONE)
 
     def fail(self, job: Job, error: str) -> None:
         """The job has failed."""
@@ -201,12 +211,16 @@ class Ledger:
         self._end(job, PLANNED, None)
 
     def running(self) -> list[tuple[Job, Process]]:
-        """The jobs that are said to run, and where."""
+        """The jobs that a process is said to have in hand: to do, or to hand to a batch system."""
         with self._db.reading():
-            query = f"{JOBS} WHERE state = ? ORDER BY number"
-            rows = self._db.execute(query, (CODES[RUNNING],)).fetchall()
+            query = f"{JOBS} WHERE state IN (?, ?) AND slurm IS NULL ORDER BY number"
+            rows = self._db.execute(query, (CODES[RUNNING], CODES[QUEUED])).fetchall()
         return [(job, Process(job.host or "", job.pid or 0, row[-1]))
-                for row, job in zip(rows, map(_job, rows), strict=True)]  # fmt: skip
+                for row, job in zip(rows, map(job_of, rows), strict=True)]  # fmt: skip
+
+    def under_way(self) -> list[Job]:
+        """The jobs that Slurm has been given, and of which no end is known."""
+        return [job for job in self.jobs() if job.slurm and job.state in (QUEUED, RUNNING)]
 
     def lose(self, job: Job, error: str) -> None:
         """The job's process is gone without a word."""
@@ -221,10 +235,8 @@ class Ledger:
             self._db.execute(query, (CODES[PLANNED], *(CODES[state] for state in states)))
 
     def _end(self, job: Job, state: str, error: str | None) -> None:
-        """Only the attempt that is running may say how it ended."""
         with self._db.writing():
-            now = self._job(job.number)
-            if (now.attempt, now.state) != (job.attempt, RUNNING):
+            if not self._is_current(job):
                 return
             self._db.execute(
                 "UPDATE jobs SET error = ?, finished = ?, room = NULL WHERE number = ?",
@@ -232,8 +244,26 @@ class Ledger:
             )
             self._set_state(job.number, state)
 
+    def _start(self, number: int, state: str) -> Job:
+        """A new attempt, in the hands of this process."""
+        me, job = this_process(), self._job(number)
+        attempt = job.attempt + 1
+        run = f"{RUNS}/{number:04d}_{job.content[:8]}_{attempt}"
+        self._db.execute(
+            "UPDATE jobs SET attempt = ?, started = ?, finished = NULL, host = ?, pid = ?, "
+            "born = ?, folder = ?, error = NULL, slurm = NULL, room = zeroblob(?) WHERE number = ?",
+            (attempt, time.time(), me.host, me.pid, me.born, run, ROOM, number),
+        )
+        self._set_state(number, state)
+        return self._job(number)
+
+    def _is_current(self, job: Job) -> bool:
+        """Only the attempt that runs or waits may say how it ended."""
+        now = self._job(job.number)
+        return now.attempt == job.attempt and now.state in (RUNNING, QUEUED)
+
     def _job(self, number: int) -> Job:
-        return _job(self._db.execute(f"{JOBS} WHERE number = ?", (number,)).fetchone())
+        return job_of(self._db.execute(f"{JOBS} WHERE number = ?", (number,)).fetchone())
 
     def _set_state(self, number: int, state: str) -> None:
         self._db.execute("UPDATE states SET state = ? WHERE number = ?", (CODES[state], number))
@@ -251,9 +281,3 @@ class Ledger:
     def _note(self, values: Mapping[str, Any]) -> None:
         rows = [(key, json.dumps(value)) for key, value in values.items()]
         self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", rows)
-
-
-def _job(row: Sequence[Any]) -> Job:
-    number, content, overrides, parameters, state, *rest = row[:-1]
-    texts = tuple(json.loads(overrides)), json.loads(parameters)
-    return Job(number, content, *texts, STATE_OF[state], *rest)

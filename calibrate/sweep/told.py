@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calibrate.sweep.job import DONE, PLANNED, STATES, Job
+from calibrate.sweep.job import DONE, PLANNED, QUEUED, RUNNING, STATES, Job
 
 MOST_TOLD = 20
 """Jobs that are told one by one; the page has all."""
@@ -18,8 +18,10 @@ def verdict(jobs: Sequence[Job]) -> str:
 
 
 def undone(jobs: Sequence[Job], stopped: str | None) -> list[str]:
-    """A table of what has begun and is not done: number, state, values, folder, error."""
+    """A table of what has begun and is not done: number, state, values, error; what went wrong
+    first."""
     begun = [job for job in jobs if job.state not in (DONE, PLANNED)]
+    begun.sort(key=lambda job: job.state in (RUNNING, QUEUED))
     width = max((len(job.title) for job in begun[:MOST_TOLD]), default=0)
     lines = [
         f"job {job.number:<5} {job.state:<7}  {job.title:<{width}}  {job.error or ''}".rstrip()

@@ -1,0 +1,133 @@
+"""A training that is interrupted and goes on is, to the bit, one that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from calibrate.checkpoints import CheckpointFolder
+from calibrate.context import Advance, Context
+from calibrate.errors import StorageError
+from calibrate.member import Member, Schedule
+from calibrate.minibatch import minimise_minibatch
+from calibrate.nn.networks import mlp
+from calibrate.nn.objectives import SquaredError
+from calibrate.train import Minimisation
+
+EPOCHS = 40
+
+
+@dataclass(frozen=True)
+class UntilEpoch:
+    """A progress bar whose user presses Ctrl-C after so many epochs."""
+
+    last: int
+
+    @contextmanager
+    def track(self, description: str, total: int) -> Iterator[Advance]:
+        seen = 0
+
+        def advance(steps: int) -> None:
+            nonlocal seen
+            seen += steps
+            if seen >= self.last:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+def members(context: Context, patience: int | None, rates: Sequence[float]) -> list[Member]:
+    """Networks with dropout on noise of their own; they differ in rate, start and events."""
+    found = []
+    for k, rate in enumerate(rates):
+        rng = np.random.default_rng(k)
+        x = rng.normal(size=(61 + k, 1))
+        z = x + 0.5 * rng.normal(size=x.shape)
+        columns = [np.float32(part) for part in (x, z, np.ones(len(x)))]
+        torch.manual_seed(k)
+        network = SquaredError(mlp(1, 1, (6, 4), "tanh"), float(len(x)), dropout=0.2)
+        schedule = Schedule(20, EPOCHS, rate, patience)
+        held_out = columns if patience else ()
+        own = context.child(f"member{k}", "attempt0")
+        found.append(Member(network, columns, schedule, own, held_out))
+    return found
+
+
+def outcome(trained: Sequence[Member]) -> tuple[list[object], list[list[float]]]:
+    done = minimise_minibatch(trained)
+    told = [
+        (each.loss.tolist(), each.validation.tolist(), each.stopped)
+        if isinstance(each, Minimisation) else str(each)
+        for each in done
+    ]  # fmt: skip
+    values = [
+        torch.cat([p.detach().flatten() for p in member.objective.parameters()]).tolist()
+        for member in trained
+    ]
+    return told, values
+
+
+@pytest.mark.parametrize("patience", [None, 2])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_training_that_was_interrupted_goes_on_to_the_same_bits(
+    tmp_path: Path, patience: int | None, number: int
+):
+    rates = (0.01, 0.05, 1e-4)[:number]
+    expected = outcome(members(Context(), patience, rates))
+    kept = Context(checkpoints=CheckpointFolder(tmp_path, every=1e-9))
+    for epoch in (5, 17):
+        with pytest.raises(KeyboardInterrupt):
+            outcome(members(replace(kept, progress=UntilEpoch(epoch)), patience, rates))
+    assert outcome(members(kept, patience, rates)) == expected
+    assert outcome(members(replace(kept, progress=UntilEpoch(EPOCHS + 1)), patience, rates)) == (
+        expected
+    ), "a training that was over is not done again"
+
+
+def test_one_that_diverged_stays_so_and_the_others_go_on(tmp_path: Path):
+    rates = (1e30, 0.01)
+    told, values = outcome(members(Context(), None, rates))
+    assert str(told[0]).startswith("the loss became")
+    kept = Context(checkpoints=CheckpointFolder(tmp_path, every=1e-9))
+    with pytest.raises(KeyboardInterrupt):
+        outcome(members(replace(kept, progress=UntilEpoch(20)), None, rates))
+    again, found = outcome(members(kept, None, rates))
+    assert again == told
+    assert found[1] == values[1]
+
+
+def test_another_training_does_not_take_it_up(tmp_path: Path):
+    kept = Context(checkpoints=CheckpointFolder(tmp_path, every=1e-9))
+    outcome(members(kept, None, (0.01,)))
+    other = replace(kept, seed=1)
+    assert outcome(members(other, None, (0.01,))) == outcome(
+        members(Context(seed=1), None, (0.01,))
+    )
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_short_trainings_leave_nothing(tmp_path: Path):
+    kept = Context(checkpoints=CheckpointFolder(tmp_path / "none", every=3600.0))
+    outcome(members(kept, None, (0.01,)))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    kept = Context(checkpoints=CheckpointFolder(tmp_path / "file", every=1e-9))
+    assert outcome(members(kept, None, (0.01,))) == outcome(members(Context(), None, (0.01,)))
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path):
+    kept = Context(checkpoints=CheckpointFolder(tmp_path, every=1e-9))
+    outcome(members(kept, None, (0.01,)))
+    (file,) = tmp_path.iterdir()
+    file.write_text("damaged")
+    with pytest.raises(StorageError, match="cannot be read"):
+        outcome(members(kept, None, (0.01,)))
