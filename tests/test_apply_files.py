@@ -174,7 +174,7 @@ def test_an_attempt_that_died_around_the_rename_is_taken_over(fitted, published:
     if not published:
         os.rename("out.h5", "first/out.h5")
     done = apply_each(fitted, pairs, Path("second"), [Path("first")], Options(), Context())
-    assert done[0].rows == 200
+    assert done[0].applied.rows == 200
     assert Path("out.h5").is_file()
     assert list(Path("second").iterdir()) == []
     assert [path.name for path in Path("first").iterdir()] == [f"out.h5{RECORD}"]

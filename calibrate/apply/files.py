@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from calibrate.apply.estimates import Applied
 from calibrate.apply.file import Options, apply
 from calibrate.context import Context
 from calibrate.errors import CalibrateError, ConfigurationError, DataError, StorageError
@@ -35,12 +36,7 @@ class Written:
 
     source: Path
     target: Path
-    rows: int
-    outside: int
-    unusable: int
-    skipped: int
-    columns: tuple[str, ...]
-    unsolved: int
+    applied: Applied
     source_state: tuple[int, int]
     target_state: tuple[int, int]
 
@@ -51,9 +47,9 @@ class Written:
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Written:
         """From `plain`, as JSON gives it back."""
-        pairs = {name: tuple(plain[name]) for name in ("columns", "source_state", "target_state")}
-        paths = {name: Path(plain[name]) for name in ("source", "target")}
-        return cls(**{**plain, **pairs, **paths})
+        states = (tuple(plain[name]) for name in ("source_state", "target_state"))
+        given = {**plain["applied"], "columns": tuple(plain["applied"]["columns"])}
+        return cls(Path(plain["source"]), Path(plain["target"]), Applied(**given), *states)
 
 
 def outputs(sources: Sequence[Path], folder: Path) -> list[Path]:
@@ -152,7 +148,7 @@ def _applied(
         after = file_state(staged)
         if before is None or after is None or before != file_state(source):
             raise DataError(f"{source} changed while it was read: apply the calibration again")
-        written = Written(source, target, **asdict(done), source_state=before, target_state=after)
+        written = Written(source, target, done, before, after)
         write_text(folder / f"{target.name}{RECORD}", json.dumps(written.plain()))
         _publish(staged, target)
     finally:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from calibrate.apply import Written
+from calibrate.apply import Applied, Written
 from calibrate.apply.files import records
 from calibrate.provenance import file_state
 from calibrate.sweep.collect import Columns, write_tables
@@ -16,6 +17,7 @@ from calibrate.sweep.runs import attempts, report
 
 FILES = "files"
 """Stem of the table."""
+COUNTS = tuple(each.name for each in fields(Applied) if each.name != "columns")
 
 
 def collect(ledger: Ledger) -> Path:
@@ -45,8 +47,7 @@ def _rows(ledger: Ledger, job: Job) -> Iterator[dict[str, Any]]:
     recipe = ledger.recipe(job.number)
     for source, target in recipe["configuration"]["files"]:
         found = done.get(source)
-        counts = {name: getattr(found, name, None)
-                  for name in ("rows", "outside", "unusable", "unsolved", "skipped")}  # fmt: skip
+        counts = {name: getattr(found.applied, name) if found else None for name in COUNTS}
         yield {
             "input": source,
             "output": target,
