@@ -29,6 +29,7 @@ class FairUniverse(HiggsDataset):
     yields: Sequence[float] | str = "read"
     tau_threshold: float | None = 26.0
     scales: ClassVar[Mapping[str, float]] = TAU_SCALE
+    tau_scales: ClassVar[Sequence[float]] = (0.97, 1.0, 1.03)
 
     def _files(self) -> HiggsFiles:
         return HiggsFiles(self.path, FAIR_UNIVERSE, expected(self.yields, None), self.max_events)

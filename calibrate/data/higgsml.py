@@ -38,6 +38,7 @@ class HiggsML(HiggsDataset):
     tau_threshold: float | None = 22.0
     duplicates: str = "refuse"
     scales: ClassVar[Mapping[str, float]] = TAU_SCALE
+    tau_scales: ClassVar[Sequence[float]] = (0.8, 1.0, 1.1)
 
     def __post_init__(self) -> None:
         choice("data.duplicates", self.duplicates, DUPLICATES)

@@ -11,13 +11,15 @@ from calibrate.context import Context
 from calibrate.data.higgsml_events import HiggsEvents
 from calibrate.data.higgsml_source import HiggsFiles
 from calibrate.data.higgsml_task import HiggsInference
+from calibrate.data.points import Given
 from calibrate.task import InferenceTask
 
 
 @dataclass(frozen=True)
 class HiggsDataset(ABC):
     """Signal and background as a function of energy scales; a set says what its files are, and
-    which nuisances it has by default (`scales`, with the widths of their constraints)."""
+    which nuisances it has by default (`scales`, with the widths of their constraints) and at which
+    `tau_scales` it is observed."""
 
     path: Sequence[str] | str
     yields: Sequence[float] | str = "read"
@@ -28,7 +30,10 @@ class HiggsDataset(ABC):
     test_modulus: int = 3
     test_remainder: int = 1
     max_events: int | None = None
+    ranges: Mapping[str, Sequence[float]] | None = None
+    points: Sequence[Given] | None = None
     scales: ClassVar[Mapping[str, float]] = {}
+    tau_scales: ClassVar[Sequence[float]] = ()
 
     def __post_init__(self) -> None:
         self._files()
@@ -55,4 +60,7 @@ class HiggsDataset(ABC):
             self.undefined,
             self.test_modulus,
             self.test_remainder,
+            self.ranges,
+            self.points,
+            self.tau_scales,
         )

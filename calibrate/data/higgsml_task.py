@@ -10,12 +10,21 @@ import numpy as np
 from calibrate.checks import choice, count, finite_number, positive_integer, positive_number, texts
 from calibrate.data.higgsml_columns import UNITS
 from calibrate.data.higgsml_events import HiggsEvents
+from calibrate.data.points import STRENGTH, Given, limits, points_of
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.sample import FloatArray, Sample
-from calibrate.task import InferenceTask, Nuisance
+from calibrate.task import InferenceTask, Nuisance, Point
 
 NOMINAL_VALUES = {"tau": 1.0, "jet": 1.0, "lepton": 1.0, "soft": 0.0}
 """The nuisances that there are: energy scales, and the width of the soft term [GeV]."""
+LOWEST = {"tau": 0.05, "jet": 0.05, "lepton": 0.05, "soft": 0.0}
+"""Where ranges begin at the earliest: scales stay positive."""
+REACH = 6.0
+"""Widths of its constraint that a nuisance ranges on either side of its nominal value."""
+HIGHEST = {"tau": 1.14}
+"""Where ranges end before that. Samples begin at some tau pT: larger scales leave a hole above the
+cut, of 0.8 GeV in HiggsML at the published end 1.14."""
+STRENGTHS = (1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,10 @@ class HiggsInference:
     `nuisances` maps those of the task to the widths of their constraints; `tau_threshold` [GeV] is
     the cut after every shift (None: none); `features` are those of the sample (None: all);
     `undefined` stands for undefined features; test events are those whose number modulo
-    `test_modulus` is `test_remainder`. Raises ConfigurationError for wrong options.
+    `test_modulus` is `test_remainder`. `ranges` maps nuisances to [low, high], what simulation
+    covers, where that is not six widths of the constraint; `points` are those observed, by default
+    strengths 1 and 2 with the tau scale at each of `tau_scales`.
+    Raises ConfigurationError for wrong options.
     """
 
     nuisances: Mapping[str, float]
@@ -68,6 +80,9 @@ class HiggsInference:
     undefined: float
     test_modulus: int
     test_remainder: int
+    ranges: Mapping[str, Sequence[float]] | None = None
+    points: Sequence[Given] | None = None
+    tau_scales: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.nuisances, Mapping) or not self.nuisances:
@@ -96,6 +111,7 @@ class HiggsInference:
                 f"data.test_remainder must be below data.test_modulus, and that above 1, got "
                 f"{self.test_remainder} and {self.test_modulus}"
             )
+        self._points(self._nuisances())
 
     def task(
         self, events: HiggsEvents, files: Mapping[str, str], notes: Sequence[str]
@@ -109,12 +125,40 @@ class HiggsInference:
             ShiftedEvents(part, features, self.tau_threshold, self.undefined)
             for part in events.split(self.test_modulus, self.test_remainder)
         )
-        return InferenceTask(train, test, self._nuisances(), files, (*notes, *self._notes()))
+        nuisances = self._nuisances()
+        remarks = (*notes, *self._notes())
+        return InferenceTask(train, test, nuisances, files, remarks, points=self._points(nuisances))
 
     def _nuisances(self) -> tuple[Nuisance, ...]:
+        for name in self.ranges or {}:
+            choice("data.ranges", name, tuple(self.nuisances))
         return tuple(
-            Nuisance(name, NOMINAL_VALUES[name], width, "GeV" if name == "soft" else "")
+            Nuisance(name, NOMINAL_VALUES[name], width, "GeV" if name == "soft" else "",
+                     *self._range(name, width))
             for name, width in self.nuisances.items()
+        )  # fmt: skip
+
+    def _range(self, name: str, width: float) -> tuple[float, float]:
+        nominal = NOMINAL_VALUES[name]
+        if self.ranges is None or name not in self.ranges:
+            high = min(nominal + REACH * width, HIGHEST.get(name, np.inf))
+            return max(nominal - REACH * width, LOWEST[name]), high
+        low, high = limits(f"data.ranges.{name}", self.ranges[name])
+        if not LOWEST[name] <= low <= nominal <= high:
+            raise ConfigurationError(
+                f"data.ranges.{name} must begin at {LOWEST[name]:g} or above and hold the nominal "
+                f"value {nominal:g}, got {low:g} to {high:g}"
+            )
+        return low, high
+
+    def _points(self, nuisances: Sequence[Nuisance]) -> tuple[Point, ...]:
+        if self.points is not None:
+            return points_of(self.points, nuisances)
+        ranges = {each.name: (each.low, each.high) for each in nuisances}
+        low, high = ranges.get("tau", (np.inf, -np.inf))
+        scales = [{"tau": scale} for scale in self.tau_scales if low <= scale <= high]
+        return points_of(
+            [{STRENGTH: s, **at} for at in scales or [{}] for s in STRENGTHS], nuisances
         )
 
     def _notes(self) -> tuple[str, ...]:

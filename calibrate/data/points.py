@@ -11,7 +11,7 @@ from calibrate.task import Nuisance, Point
 
 STRENGTH = "mu"
 Given = Mapping[str, float] | Sequence[float]
-"""`{mu: 1, tau: 0.8}`, where a nuisance that is not named is nominal; of one nuisance [μ, value]."""
+"""`{mu: 1, tau: 0.8}`, where nuisances that are not named are nominal; of one also [μ, value]."""
 
 
 def limits(option: str, given: Any) -> tuple[float, float]:  # noqa: ANN401 - user input

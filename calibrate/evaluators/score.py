@@ -7,7 +7,7 @@ area under the ROC curve of the weighted test events, and the mean distance to t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -185,11 +185,12 @@ def _curves(
 ) -> Iterator[SeparationCurve]:
     for nuisance in task.nuisances:
         here = {place: each for place, each in found.items() if place.nuisance == nuisance}
-        columns = np.array(list(here.values())).T
+        auc, error, exact, difference, difference_error = np.array(list(here.values())).T
         observed = {float(point.values[nuisance.name]) for point in task.points}
         yield SeparationCurve(
             label, nuisance.name, nuisance.unit, nuisance.nominal,
-            np.array([place.value for place in here]), *columns, np.array(sorted(observed)),
+            np.array([place.value for place in here]), auc, error, exact, difference,
+            difference_error, np.array(sorted(observed)),
         )  # fmt: skip
 
 
@@ -211,10 +212,13 @@ def _maps(fits: Mapping[str, Score], task: InferenceTask) -> Iterator[DecisionMa
 
 def _map(label: str, fit: Score, events: Sample, nuisance: Nuisance, value: float) -> DecisionMap:
     outside = 0.5 * (1 - SHOWN)
-    limits: Sequence[FloatArray] = np.quantile(events.x, [outside, 1 - outside], axis=0).T
-    x, y = (np.linspace(*each, CELLS) for each in limits)
+    (x_low, y_low), (x_high, y_high) = np.quantile(events.x, [outside, 1 - outside], axis=0)
+    x, y = np.linspace(x_low, x_high, CELLS), np.linspace(y_low, y_high, CELLS)
     cells = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
     values = {nuisance.name: value}
     score = fit.knowing(values).score(cells, values).reshape(CELLS, CELLS)
-    names = [part for column in events.x_columns for part in (column.name, column.unit)]
-    return DecisionMap(label, nuisance.name, nuisance.unit, value, *names, x, y, score)
+    first, second = events.x_columns
+    return DecisionMap(
+        label, nuisance.name, nuisance.unit, value, first.name, first.unit, second.name,
+        second.unit, x, y, score,
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,7 +24,9 @@ from calibrate.figures.style import DARK, GREY, WIDTH, Look, looks, styled
 from calibrate.records import DecisionMap, SeparationCurve
 
 LEVELS = (0.1, 0.5, 0.9)
-LINES = (":", "-", "--")
+LINES: tuple[Literal[":", "-", "--"], ...] = (":", "-", "--")
+SMALLEST, GROWTH = 4.0, 1.5
+"""Size of the studied method's symbols, and what each further method's have more."""
 Style = Mapping[str, Look]
 
 
@@ -35,10 +38,11 @@ def separation_figure(curves: Sequence[SeparationCurve], style: Style | None = N
     style = style or looks(curve.method for curve in curves)
     known = any(np.any(curve.difference > 0) for curve in curves)
     figure, upper, lower = two_panels() if known else (*one_panel(), None)
-    for curve in curves:
-        _line(upper, curve, curve.auc, curve.error, style, "auc")
+    for turn, curve in enumerate(curves):
+        _line(upper, curve, curve.auc, curve.error, style, "auc", turn)
         if lower is not None:
-            _line(lower, curve, curve.difference, curve.difference_error, style, "difference")
+            errors = curve.difference_error
+            _line(lower, curve, curve.difference, errors, style, "difference", turn)
     set_range(upper, "y", [c.auc + side * c.error for c in curves for side in (-1, 1)])
     upper.set_ylabel("Area under the ROC curve")
     if lower is not None:
@@ -59,14 +63,16 @@ def _line(
     errors: np.ndarray,
     style: Style,
     name: str,
+    turn: int,
 ) -> None:
+    """Open symbols that grow with the turn, so that equal values are all seen."""
     look = style[curve.method]
     shown = np.isfinite(values) & (values > 0)
     dense = np.count_nonzero(shown) > curve.observed.size + 1
     line, _, _ = axes.errorbar(
         curve.values[shown], values[shown], yerr=errors[shown], color=look.colour,
-        marker=look.marker, markersize=4, elinewidth=1, zorder=look.order,
-        linestyle="-" if dense else "none",
+        marker=look.marker, markersize=SMALLEST + turn * GROWTH, markerfacecolor="none",
+        elinewidth=1, zorder=look.order, linestyle="-" if dense else "none",
     )  # fmt: skip
     line.set_gid(f"{curve.method}:{name}")
 
@@ -88,7 +94,10 @@ def _nuisance_axis(axes: Axes, curve: SeparationCurve) -> None:
 
 def _entry(method: str, style: Style) -> tuple[Line2D, str]:
     look = style[method]
-    return Line2D([], [], color=look.colour, marker=look.marker, markersize=4), plain(method)
+    line = Line2D(
+        [], [], color=look.colour, marker=look.marker, markersize=6, markerfacecolor="none"
+    )
+    return line, plain(method)
 
 
 @styled()
@@ -98,13 +107,13 @@ def decision_figure(maps: Sequence[DecisionMap], style: Style | None = None) -> 
     style = style or looks(each.method for each in maps)
     values = list(dict.fromkeys(each.value for each in maps))
     methods = list(dict.fromkeys(each.method for each in maps))
-    figure = Figure(figsize=(WIDTH, 5.3))
+    figure = Figure(figsize=(WIDTH, 4.6))
     width = (0.97 - 0.11) / len(values)
     panels: list[Axes] = []
     for turn, value in enumerate(values):
         share = panels[0] if panels else None
         axes = figure.add_axes(
-            (0.11 + turn * width, 0.12, width - 0.02, 0.62), sharex=share, sharey=share
+            (0.11 + turn * width, 0.13, width - 0.02, 0.62), sharex=share, sharey=share
         )
         panels.append(axes)
         _panel(axes, [each for each in maps if each.value == value], style)

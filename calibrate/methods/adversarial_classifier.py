@@ -55,8 +55,9 @@ class AdversarialClassifier(AugmentedClassifier):
 
         def term(logit: Tensor, batch: Batch) -> Tensor:
             score = reversed_gradient(torch.sigmoid(logit), self.strength)
-            guess = regressor(torch.stack([score, batch.label], dim=1))
-            return (batch.w * ((guess - _moments(batch.t)) ** 2).mean(-1)).mean()
+            guess: Tensor = regressor(torch.stack([score, batch.label], dim=1))
+            squares = ((guess - _moments(batch.t)) ** 2).mean(-1)
+            return (batch.w * squares).mean()
 
         return Extra(term, list(regressor.parameters()))
 

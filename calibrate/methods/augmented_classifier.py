@@ -18,7 +18,7 @@ class AugmentedClassifier(NetworkClassifier):
     """Signal against background with nuisances anywhere in their ranges; every event is there
     `copies` times, each with other values."""
 
-    copies: int = 4
+    copies: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()

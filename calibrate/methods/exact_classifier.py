@@ -1,4 +1,4 @@
-"""The best possible score, where a dataset knows it: the bound that trained ones are held against."""
+"""The best possible score, where a dataset knows it: what trained ones are held against."""
 
 from __future__ import annotations
 

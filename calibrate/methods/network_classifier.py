@@ -1,4 +1,4 @@
-"""What all trained classifiers have in common: a network, Adam, early stopping."""
+"""What all trained classifiers have in common: networks, Adam, early stopping."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from calibrate.checks import (
 )
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
-from calibrate.methods.score_fit import Extra, Learning, fit_score, with_summary
+from calibrate.methods.score_fit import Extra, Fit, Learning
 from calibrate.methods.score_network import ScoreNetwork, Shape
 from calibrate.methods.training_events import Scale
 from calibrate.nn.networks import ACTIVATIONS
+from calibrate.records import FitSummary
 from calibrate.sample import Sample
 from calibrate.train import with_restarts
 
@@ -28,12 +29,14 @@ FEWEST_HELD_OUT = 50
 
 @dataclass(frozen=True)
 class NetworkClassifier:
-    """A network with `hidden` layers of nodes. Adam on minibatches of `batch` events, at most
-    `epochs`: after `patience` epochs in which the loss of a `validation` share of the events found
-    no new minimum the learning rate is reduced, and after three reductions the fit ends.
+    """The mean logit of `networks` with `hidden` layers of nodes, which differ in their start and
+    in the order of events. Adam on minibatches of `batch` events, at most `epochs`: after
+    `patience` epochs in which the loss of a `validation` share of the events found no new minimum
+    the learning rate is reduced, and after three reductions a fit ends.
     Raises ConfigurationError for hyperparameters out of range.
     """
 
+    networks: int = 4
     hidden: Sequence[int] = (32, 32)
     activation: str = "silu"
     epochs: int = 100
@@ -47,7 +50,7 @@ class NetworkClassifier:
     def __post_init__(self) -> None:
         layer_sizes("method.hidden", self.hidden)
         choice("method.activation", self.activation, tuple(ACTIVATIONS))
-        for option in ("epochs", "batch", "patience"):
+        for option in ("networks", "epochs", "batch", "patience"):
             positive_integer(f"method.{option}", getattr(self, option))
         positive_number("method.learning_rate", self.learning_rate)
         fraction("method.validation", self.validation)
@@ -77,17 +80,25 @@ class NetworkClassifier:
             )
         parts = events.split(1 - self.validation, context.stream("validation"))
         learning = Learning(self.epochs, self.batch, self.learning_rate, self.patience)
-        (fitted, done), restarts = with_restarts(
-            lambda attempt: fit_score(
-                parts, true, self.shape(), learning, attempt, extra(attempt) if extra else None
-            ),
-            self.restarts,
-            context,
+        fit = Fit(*parts, true, self.shape(), learning)
+        tried = [
+            with_restarts(
+                lambda attempt: fit.network(attempt, extra(attempt) if extra else None),
+                self.restarts,
+                context.child(f"network{number}"),
+            )
+            for number in range(self.networks)
+        ]
+        unstopped = sum(not done.stopped for (_, done), _ in tried)
+        summary = FitSummary(
+            restarts=sum(restarts for _, restarts in tried),
+            warnings=(self._unstopped(unstopped),) if unstopped else (),
         )
-        return with_summary(fitted, restarts, [] if done.stopped else [self._unstopped()])
+        return fit.score([network for network, _ in tried], summary)
 
-    def _unstopped(self) -> str:
+    def _unstopped(self, number: int) -> str:
         return (
-            f"early stopping never triggered in {self.epochs} epochs: the score may not be as good "
-            "as it can be; raise method.epochs"
+            f"early stopping never triggered in {self.epochs} epochs for {number} of "
+            f"{self.networks} networks: the score may not be as good as it can be; raise "
+            "method.epochs"
         )

@@ -1,9 +1,10 @@
-"""The fit of a score network: weighted cross-entropy on minibatches, with early stopping."""
+"""The fit of one network of a score: weighted cross-entropy, minibatches, early stopping."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -63,34 +64,58 @@ def cross_entropy(logit: Tensor, batch: Batch) -> Tensor:
     return binary_cross_entropy_with_logits(logit, batch.label, batch.w)
 
 
-def fit_score(
-    parts: tuple[Sample, Sample],
-    true: Scale,
-    shape: Shape,
-    learning: Learning,
-    context: Context,
-    extra: Extra | None = None,
-) -> tuple[ScoreNetwork, Minimisation]:
-    """Minimise the cross-entropy of the first part (weights of mean 1), stop by the second.
-
-    `true` holds the nuisances that vary among the events; the network takes them if its `shape` has
-    an order. DivergedError if the loss is not finite.
+@dataclass(frozen=True)
+class Fit:
+    """What all networks of one score are fitted to: events trained with and held out, weights of
+    mean 1; `true` holds the nuisances that vary among them, and a network takes them if its `shape`
+    has an order.
     """
-    train, held_out = parts
-    coordinates = Coordinates.of(train.x, train.w, train.x_columns, logarithms=False)
-    inputs = true if shape.order else Scale.of(())
-    with torch_seeded(context, "initialisation"):
-        module = shape.module(train.x.shape[1], len(inputs.names))
-    device = resolve(context.device)
-    module.to(device)
-    batches = [_batch(each, coordinates, true, device) for each in parts]
-    done = _minimise(module, batches, learning, extra, context)
-    curve = TrainingCurve("", done.loss, "weighted cross-entropy")
-    final = float(done.validation[-1]) if done.validation.size else float(done.loss[-1])
-    notes = (f"{len(train)} events trained with, {len(held_out)} held out",)
-    summary = FitSummary(done.seconds, len(done.loss), final, curve=curve, notes=notes)
-    domain = Domain.of(train)
-    return ScoreNetwork(domain, coordinates, inputs, shape, module.cpu(), summary), done
+
+    train: Sample
+    held_out: Sample
+    true: Scale
+    shape: Shape
+    learning: Learning
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """The features in units of their spread."""
+        train = self.train
+        return Coordinates.of(train.x, train.w, train.x_columns, logarithms=False)
+
+    @property
+    def inputs(self) -> Scale:
+        """The nuisances that the networks take."""
+        return self.true if self.shape.order else Scale.of(())
+
+    def network(
+        self, context: Context, extra: Extra | None = None
+    ) -> tuple[NuisanceSeries, Minimisation]:
+        """Minimise the cross-entropy; DivergedError if it is not finite."""
+        with torch_seeded(context, "initialisation"):
+            module = self.shape.module(self.train.x.shape[1], len(self.inputs.names))
+        device = resolve(context.device)
+        module.to(device)
+        batches = [_batch(each, self, device) for each in (self.train, self.held_out)]
+        done = _minimise(module, batches, self.learning, extra, context)
+        return module.cpu(), done
+
+    def score(
+        self, networks: Sequence[tuple[NuisanceSeries, Minimisation]], summary: FitSummary
+    ) -> ScoreNetwork:
+        """The fitted networks together, with how the fits went."""
+        first = networks[0][1]
+        done = replace(
+            summary,
+            seconds=sum(each.seconds for _, each in networks),
+            steps=sum(len(each.loss) for _, each in networks),
+            loss=float(np.mean([each.validation[-1] for _, each in networks])),
+            curve=TrainingCurve("", first.loss, "weighted cross-entropy"),
+            notes=(f"{len(self.train)} events trained with, {len(self.held_out)} held out",),
+        )
+        modules = tuple(module for module, _ in networks)
+        domain = Domain.of(self.train)
+        return ScoreNetwork(domain, self.coordinates, self.inputs, self.shape, modules, done)
 
 
 def _minimise(
@@ -119,19 +144,12 @@ def _minimise(
         )  # fmt: skip
 
 
-def _batch(sample: Sample, coordinates: Coordinates, true: Scale, device: torch.device) -> Batch:
-    t = true.forward(sample.spectators)
+def _batch(sample: Sample, fit: Fit, device: torch.device) -> Batch:
+    t = fit.true.forward(sample.spectators)
     arrays = (
-        coordinates.forward(sample.x),
+        fit.coordinates.forward(sample.x),
         np.broadcast_to(t, (len(sample), t.shape[1])),
         sample.z[:, 0],
         sample.w / np.mean(sample.w),
     )
     return Batch(*(torch.tensor(a, dtype=torch.float32, device=device) for a in arrays))
-
-
-def with_summary(fitted: ScoreNetwork, restarts: int, warnings: Sequence[str]) -> ScoreNetwork:
-    """The same fit, with what is said about it."""
-    return replace(
-        fitted, summary=replace(fitted.summary, restarts=restarts, warnings=tuple(warnings))
-    )

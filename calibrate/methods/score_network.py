@@ -1,4 +1,4 @@
-"""A fitted network of features, and of nuisances where it takes them, as a score."""
+"""Fitted networks of features, and of nuisances where they take them, as a score."""
 
 from __future__ import annotations
 
@@ -30,27 +30,25 @@ class Shape:
     hidden: tuple[int, ...]
     activation: str
     order: int = 0
-    hidden_shift: tuple[int, ...] = ()
 
     def module(self, features: int, nuisances: int) -> NuisanceSeries:
         """A new network."""
-        return NuisanceSeries(
-            features, nuisances, self.order, self.hidden, self.hidden_shift, self.activation
-        )
+        return NuisanceSeries(features, nuisances, self.order, self.hidden, self.activation)
 
 
 @dataclass(frozen=True)
 class ScoreNetwork:
-    """The probability of signal, with classes of equal weight; evaluated in single precision.
+    """The probability of signal, with classes of equal weight, from the mean logit of `modules`;
+    evaluated in single precision.
 
-    `scale` holds the nuisances that it takes, none for a classifier that they are hidden from.
+    `scale` holds the nuisances that they take, none for a classifier that they are hidden from.
     """
 
     domain: Domain
     coordinates: Coordinates
     scale: Scale
     shape: Shape
-    module: NuisanceSeries
+    modules: tuple[NuisanceSeries, ...]
     summary: FitSummary = field(default_factory=FitSummary)
     kind: ClassVar[str] = "score_network"
 
@@ -74,7 +72,9 @@ class ScoreNetwork:
             for start in range(0, len(features), BLOCK):
                 rows = slice(start, start + BLOCK)
                 at = torch.from_numpy((t if len(t) == 1 else t[rows]).astype(np.float32))
-                found[rows] = self.module(torch.from_numpy(features[rows]), at).numpy()
+                block = torch.from_numpy(features[rows])
+                logits = torch.stack([module(block, at) for module in self.modules])
+                found[rows] = logits.mean(0).numpy()
         return np.asarray(expit(found))
 
     def knowing(self, values: Mapping[str, float]) -> ScoreNetwork:
@@ -90,22 +90,21 @@ class ScoreNetwork:
             "hidden": list(self.shape.hidden),
             "activation": self.shape.activation,
             "order": self.shape.order,
-            "hidden_shift": list(self.shape.hidden_shift),
-            "weights": weights_of(self.module),
+            "weights": [weights_of(module) for module in self.modules],
         }
 
     @classmethod
     def from_state(cls, state: State) -> ScoreNetwork:
         """Rebuild from `state`."""
         domain = Domain.from_state(state["domain"])
-        shape = Shape(
-            tuple(state["hidden"]), state["activation"], int(state["order"]),
-            tuple(state["hidden_shift"]),
-        )  # fmt: skip
+        shape = Shape(tuple(state["hidden"]), state["activation"], int(state["order"]))
         scale = _scale(state["scale"])
-        module = shape.module(len(domain.x_columns), len(scale.names))
-        load_weights(module, state["weights"])
-        return cls(domain, Coordinates.from_state(state["coordinates"]), scale, shape, module)
+        modules = []
+        for weights in state["weights"]:
+            modules.append(shape.module(len(domain.x_columns), len(scale.names)))
+            load_weights(modules[-1], weights)
+        coordinates = Coordinates.from_state(state["coordinates"])
+        return cls(domain, coordinates, scale, shape, tuple(modules))
 
 
 def _scale(state: Mapping[str, Any]) -> Scale:

@@ -1,4 +1,4 @@
-"""The labelled events that a classifier learns from: classes balanced, nuisances drawn at random."""
+"""The labelled events that a classifier learns from: balanced classes, nuisances at random."""
 
 from __future__ import annotations
 

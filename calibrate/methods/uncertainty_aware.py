@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from calibrate.checks import choice, layer_sizes, positive_integer, texts
+from calibrate.checks import choice, positive_integer, texts
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
 from calibrate.methods.network_classifier import NetworkClassifier
@@ -20,8 +20,8 @@ from calibrate.task import InferenceTask
 
 @dataclass(frozen=True)
 class UncertaintyAware(NetworkClassifier):
-    """logit = f(x) + Σ_j b_j(t) g_j(x): a polynomial of an `order` in the nuisances, with networks
-    as coefficients (`nn/nuisance_series.py`); g has layers `hidden_shift`.
+    """logit = f(x) + Σ_j b_j(t) g_j(x): a polynomial of an `order` in the nuisances, with a
+    network's outputs as coefficients (`nn/nuisance_series.py`).
 
     `nuisances` are those that the score takes (None: all of the task); the others are nominal in
     training. Every event is there `copies` times, with nuisances anywhere in their ranges.
@@ -29,15 +29,13 @@ class UncertaintyAware(NetworkClassifier):
     """
 
     nuisances: Sequence[str] | None = None
-    order: int = 3
-    hidden_shift: Sequence[int] = (32,)
-    copies: int = 4
+    order: int = 2
+    copies: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
         positive_integer("method.order", self.order)
         positive_integer("method.copies", self.copies)
-        layer_sizes("method.hidden_shift", self.hidden_shift)
         if self.nuisances is not None and not texts("method.nuisances", self.nuisances):
             raise ConfigurationError(
                 "method.nuisances is empty: name some, or use method=baseline_classifier"
@@ -45,8 +43,7 @@ class UncertaintyAware(NetworkClassifier):
 
     def shape(self) -> Shape:
         """The network with its series in the nuisances."""
-        shift = layer_sizes("method.hidden_shift", self.hidden_shift)
-        return replace(super().shape(), order=self.order, hidden_shift=shift)
+        return replace(super().shape(), order=self.order)
 
     def fit(self, task: InferenceTask, context: Context) -> ScoreNetwork:
         """Fit the shifted training events.

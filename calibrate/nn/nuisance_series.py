@@ -1,12 +1,11 @@
-"""A logit that is a polynomial in the nuisances, with networks of the features as coefficients.
+"""A logit that is a polynomial in the nuisances, its coefficients being outputs of one network.
 
 With t the nuisances' distances from their nominal values in units of their range,
 logit(x, t) = f(x) + Σ_j b_j(t) g_j(x), b_j = t_k, t_k², … up to an order, and the products t_k t_l.
-At the nominal values it is f, whatever g is. A network that takes t as one more input has to find a
-small dependence beside the large one on x, and overtrains before it does; here the dependence has
-outputs of its own, which start at zero, and so few shapes in t that every event tells about all of
-the range. The log-likelihood ratio of signal and background is a smooth function of t wherever
-detectors respond smoothly.
+f and all g are linear maps of x plus linear maps of the same last hidden layer, and start at zero.
+At the nominal values the logit is f, whatever g is. The log-likelihood ratio of signal and
+background is a smooth function of t wherever detectors respond smoothly, and so every event tells
+about the whole range.
 """
 
 from __future__ import annotations
@@ -21,29 +20,23 @@ from calibrate.nn.networks import SkipMLP
 
 
 class NuisanceSeries(nn.Module):
-    """f: `hidden` layers; g: `hidden_shift` layers. Without nuisances, or with order 0, f alone."""
+    """A network with `hidden` layers; without nuisances, or with order 0, it gives f alone."""
 
     def __init__(
-        self,
-        features: int,
-        nuisances: int,
-        order: int,
-        hidden: Sequence[int],
-        hidden_shift: Sequence[int],
-        activation: str,
+        self, features: int, nuisances: int, order: int, hidden: Sequence[int], activation: str
     ) -> None:
         super().__init__()
         self.order = order
-        self.nominal = SkipMLP(features, 1, hidden, activation)
         terms = series_terms(nuisances, order)
-        self.shift = SkipMLP(features, terms, hidden_shift, activation) if terms else None
+        self.coefficients = SkipMLP(features, 1 + terms, hidden, activation)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """logit (n,) of standardised features x (n, d) at t (n, k) or (1, k)."""
-        logit: Tensor = self.nominal(x)[:, 0]
-        if self.shift is None:
-            return logit
-        return logit + (self.shift(x) * series(t, self.order)).sum(-1)
+        found: Tensor = self.coefficients(x)
+        if found.shape[1] == 1:
+            return found[:, 0]
+        shift: Tensor = (found[:, 1:] * series(t, self.order)).sum(-1)
+        return found[:, 0] + shift
 
 
 def series_terms(nuisances: int, order: int) -> int:

@@ -87,8 +87,9 @@ def _of_areas(
     good = losses[worst] <= max(LESS, areas[worst].error or 0.0)
     against = "the exact score" if exact[worst] is not None else reference
     opening = "separates as well as" if good else "separates less well than"
+    area = formatted(float(areas[worst].value), areas[worst].error)
     return (
-        f"{method} {opening} {against}: AUC {formatted(float(areas[worst].value), areas[worst].error)} "
+        f"{method} {opening} {against}: AUC {area} "
         f"at {worst.split('/')[1]}, {losses[worst]:.2g} below it at most.",
         CLOSES if good else FAILS,
     )
