@@ -72,10 +72,10 @@ def toy(**options: Any) -> InferenceTask:
 
 
 def models(
-    task: InferenceTask, fits: Mapping[str, Known] = FITS, values: int = 21
+    task: InferenceTask, fits: Mapping[str, Known] = FITS, values: int = 21, pieces: int | None = 4
 ) -> Iterator[PointModel]:
     """Every score at every point."""
-    fillings = Fillings(task, Binning(10, values), simulation_error=True, strengths=None)
+    fillings = Fillings(task, Binning(10, values, pieces), simulation_error=True, strengths=None)
     for label, fit in fits.items():
         for point in task.points:
             (seen,) = fillings.seen(fit.knowing(point.values), [point])
@@ -94,7 +94,7 @@ def speed() -> None:
     difference = np.max(np.abs(slow - likelihood.scan(mu, z)))
     print(f"50 x 21 x 10: scan {1e3 * fast:.2f} ms, loop {slow_seconds:.3f} s, "
           f"{slow_seconds / fast:.0f} times, largest difference {difference:.1e}")  # fmt: skip
-    wide = Fillings(toy(points=[[1, QUARTER]]), Binning(30, 21), True, None)
+    wide = Fillings(toy(points=[[1, QUARTER]]), Binning(30, 21, 4), True, None)
     (seen,) = wide.seen(FITS["aware"], wide.task.points)
     likelihood = wide.model("aware", seen).profile.likelihood
     mu, z = np.linspace(0, 4.9, 200), np.linspace(*bounds, 150)[:, None]
@@ -190,15 +190,15 @@ def pyhf() -> None:
 
 
 def interpolation() -> None:
-    """The width against the number of values at which templates are filled."""
-    for values in (6, 11, 21, 41):
+    """The widths against the pieces of the splines."""
+    for pieces in (1, 2, 4, 8, None):
         task = toy(points=[[1, 2 * QUARTER]])
         text = ", ".join(
             f"{model.label} {model.profile.best.parameters[0]:.4f} ± "
-            f"{model.profile.interval().width:.5f}"
-            for model in models(task, values=values)
+            f"{model.profile.interval().width:.5f}, angle ± {model.profile.interval(1).width:.4f}"
+            for model in models(task, pieces=pieces)
         )
-        print(f"{values} values: {text}")
+        print(f"{pieces} pieces: {text}")
 
 
 if __name__ == "__main__":
