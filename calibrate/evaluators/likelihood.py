@@ -2,8 +2,9 @@
 
 Templates of the score, their likelihood and its profile; data as expected at the point (Asimov), or
 one Poisson experiment. Expected data comes from the simulated events that fill the templates, so
-that a best μ is free of the simulation's noise; that noise is in the widths (γ of each bin), and
-its fluctuation, with all others, in the pseudo-experiments that say whether the interval covers.
+that little of the simulation's noise is in a best μ (what the smooth templates leave of it); it is
+in the widths (γ of each bin), and fluctuates, with all else, in the pseudo-experiments that say
+whether the interval covers.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class LikelihoodEvaluator:
 
     `bins` of the score; `values` of each nuisance at which templates are filled, and `pieces` of
     the splines between them (None: through all values); `observed` is `asimov` or `poisson`;
-    `experiments` pseudo-experiments (0: no coverage); `simulation_error`: whether templates have the
-    errors of their events; `strengths` are bounds [low, high] of μ (None: as low as expected counts
-    stay positive); `workspaces`: whether the model of the nominal score is exported for
+    `experiments` pseudo-experiments (0: no coverage); `simulation_error`: whether templates have
+    the errors of their events; `strengths` are bounds [low, high] of μ (None: as low as expected
+    counts stay positive); `workspaces`: whether the model of the nominal score is exported for
     HistFactory, `pyhf`: whether pyhf fits it too.
     Raises ConfigurationError for options out of range.
     """

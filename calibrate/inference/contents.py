@@ -12,12 +12,13 @@ fitted to many fillings by least squares: what the nuisance truly does is slow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.interpolate import BSpline, CubicSpline, PPoly, make_lsq_spline
+from scipy.interpolate import CubicSpline, make_lsq_spline
 
 from calibrate.sample import FloatArray
 
@@ -62,10 +63,9 @@ class Spline:
         breaks = np.linspace(z[0], z[-1], pieces + 1)
         ends = np.repeat(breaks[[0, -1]], DEGREE)
         fitted = make_lsq_spline(z, values, np.sort([*ends, *breaks]), DEGREE)
-        flat = BSpline(fitted.t, fitted.c.reshape(len(fitted.c), -1), DEGREE)
-        inner = slice(DEGREE, DEGREE + pieces)
-        coefficients = PPoly.from_spline(flat).c[:, inner]
-        return cls(breaks, coefficients.reshape(DEGREE + 1, pieces, *values.shape[1:]))
+        orders = range(DEGREE, -1, -1)
+        taylor = [fitted(breaks[:-1], nu=order) / math.factorial(order) for order in orders]
+        return cls(breaks, np.stack(taylor))
 
     def __call__(self, z: FloatArray) -> Filled:
         """Values, first and second derivatives (p, n_b) at z (p,)."""
