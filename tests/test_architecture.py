@@ -37,7 +37,7 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
         "memory",
     ),
     2: ("train", "plateau", "figures", "contents"),
-    3: ("methods", "evaluators"),
+    3: ("methods", "evaluators", "inference"),
     3.5: ("loading", "stored"),
     4: ("study", "apply", "report", "sweep"),
     5: ("cli", "calibrate"),
@@ -163,7 +163,11 @@ def test_only_tables_import_the_libraries_of_tables():
 
 @pytest.mark.parametrize(
     ("library", "module"),
-    [("ot", "calibrate.methods.plans"), ("sklearn", "calibrate.evaluators.separation")],
+    [
+        ("ot", "calibrate.methods.plans"),
+        ("sklearn", "calibrate.evaluators.separation"),
+        ("pyhf", "calibrate.inference.histfactory"),
+    ],
 )
 def test_a_library_of_one_computation_is_imported_by_it_alone_and_late(library: str, module: str):
     assert importers_of(library) == {module}

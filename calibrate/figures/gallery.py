@@ -10,6 +10,12 @@ from matplotlib.figure import Figure
 
 from calibrate.figures.closure import closure_figure
 from calibrate.figures.curves import calibration_figure, joint_figure
+from calibrate.figures.likelihood import (
+    coverage_figure,
+    profile_figure,
+    template_figure,
+)
+from calibrate.figures.likelihood import map_figure as likelihood_map_figure
 from calibrate.figures.prior import application_figure, carried_figure, sensitivity_figure
 from calibrate.figures.pull import pull_figure
 from calibrate.figures.resolution import resolution_figure
@@ -26,10 +32,13 @@ from calibrate.records import (
     ClosureCurve,
     DecisionMap,
     JointHistogram,
+    LikelihoodMap,
     PriorApplication,
     PriorSensitivity,
+    ProfileCurve,
     PullHistogram,
     Record,
+    Repetitions,
     ResolutionFit,
     ResponseHistogram,
     SeparationCurve,
@@ -37,6 +46,7 @@ from calibrate.records import (
     SpectrumHistogram,
     SpectrumShift,
     TailHistogram,
+    TemplateCurve,
     TrainingCurve,
     TransportApplication,
     TransportCurve,
@@ -66,6 +76,7 @@ def figures_for(records: Sequence[Record], methods: Sequence[str] = ()) -> Figur
         **_scored(ordered, style),
         **_learned(ordered, style),
         **_priors(ordered, style),
+        **_inferred(ordered, style),
         **_samples(ordered),
         **_trainings(ordered),
     }
@@ -128,6 +139,23 @@ def _priors(records: Sequence[Record], style: Style) -> Figures:
     for found in _only(PriorSensitivity, records):
         figures[_file_name(f"prior_sensitivity_{found.method}")] = sensitivity_figure(found)
     return figures
+
+
+def _inferred(records: Sequence[Record], style: Style) -> Figures:
+    """Profiles, maps and coverage of all methods together; templates of each method by itself."""
+    profiles = _groups(_only(ProfileCurve, records), lambda r: (r.point, ""))
+    maps = _groups(_only(LikelihoodMap, records), lambda r: (r.point, r.nuisance))
+    templates = _groups(_only(TemplateCurve, records), lambda r: (r.method, r.nuisance))
+    repetitions = _only(Repetitions, records)
+    return {
+        **{f"likelihood_{name}": profile_figure(group, style) for name, group in profiles.items()},
+        **{
+            f"likelihood_map_{name}": likelihood_map_figure(group, style)
+            for name, group in maps.items()
+        },
+        **({"coverage": coverage_figure(repetitions, style)} if repetitions else {}),
+        **{f"templates_{name}": template_figure(group[0]) for name, group in templates.items()},
+    }
 
 
 def _pulls(records: Sequence[Record], style: Style) -> Figures:

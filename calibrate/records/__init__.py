@@ -36,6 +36,13 @@ from calibrate.records.distributions import (
     SpectrumHistogram,
     TailHistogram,
 )
+from calibrate.records.likelihood import (
+    LikelihoodMap,
+    ProfileCurve,
+    Repetitions,
+    TemplateCurve,
+    WorkspaceFile,
+)
 from calibrate.records.prior import DEPENDENT, UNIVERSAL, PriorApplication, PriorSensitivity
 from calibrate.records.score import DecisionMap, SeparationCurve
 from calibrate.records.transport import (
@@ -67,12 +74,15 @@ __all__ = [
     "Findings",
     "FitSummary",
     "JointHistogram",
+    "LikelihoodMap",
     "Outcome",
     "PriorApplication",
     "PriorSensitivity",
+    "ProfileCurve",
     "PullHistogram",
     "Quantity",
     "Record",
+    "Repetitions",
     "ResolutionFit",
     "ResponseHistogram",
     "SeparationCurve",
@@ -81,11 +91,13 @@ __all__ = [
     "SpectrumShift",
     "Table",
     "TailHistogram",
+    "TemplateCurve",
     "TrainingCurve",
     "TransportApplication",
     "TransportCurve",
     "TransportHistogram",
     "TwoSample",
+    "WorkspaceFile",
     "bin_state",
     "fit_state",
 ]
@@ -156,6 +168,11 @@ Record = (
     | TransportCurve
     | TwoSample
     | SpectrumShift
+    | LikelihoodMap
+    | ProfileCurve
+    | TemplateCurve
+    | Repetitions
+    | WorkspaceFile
     | SeparationCurve
     | DecisionMap
 )

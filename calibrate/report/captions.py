@@ -19,6 +19,33 @@ _ERRORS = (
     "are faint."
 )
 _FIXED = {
+    "likelihood_map": (
+        "Strength and nuisance",
+        "Regions of 68 % (solid) and 95 % (dashed) of the likelihood over the signal strength and "
+        "the nuisance (two parameters: -log L rises by 1.15 and 3.00); that of the first method is "
+        "shaded. Crosses are the best values, the star is the truth.",
+    ),
+    "likelihood": (
+        "Profile likelihood",
+        "Profiled -log L of the signal strength at one observed point, above its minimum; "
+        "nuisances and the simulation's statistics are minimised over. Dashed lines: ends of the "
+        "68 and 95 % intervals. Dotted curves: the statistics of the data alone, nuisances and "
+        "templates fixed. Below, the ratio to the reference (the oracle, where there is one): one "
+        "is an interval as narrow, less is a wider one.",
+    ),
+    "coverage": (
+        "Coverage",
+        "Share of the 68 % intervals that hold the true signal strength in pseudo-experiments, in "
+        "which the events, the measurements of the nuisances and the simulation fluctuate; the "
+        "band is the binomial error. Below, mean (filled) and standard deviation (open) of the "
+        "pull, best minus true strength over the half width that is quoted.",
+    ),
+    "templates": (
+        "Templates",
+        "Expected events in each bin of the score against the nuisance, over those at its nominal "
+        "value: signal above, background below. Points are filled from simulation, with its "
+        "statistical error; lines are the smooth interpolation that the likelihood uses.",
+    ),
     "transport_map": (
         "Map",
         "Transported x' of a simulated event against its x (below: x' - x); of maps that use the "

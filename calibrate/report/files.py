@@ -9,7 +9,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from calibrate.errors import StorageError
 from calibrate.figures import figures_for
 from calibrate.figures.style import save
 from calibrate.loading import FITTED_FILE
-from calibrate.records import FitSummary, Outcome, Quantity, Table
+from calibrate.records import FitSummary, Outcome, Quantity, Record, Table, WorkspaceFile
 from calibrate.report.html import render
 from calibrate.storage import (
     load_records,
@@ -32,7 +32,7 @@ from calibrate.study import Result
 
 SCHEMA = 1
 JSON_FILE, HTML_FILE, RECORDS_FILE = "report.json", "report.html", "findings.h5"
-CONFIGURATION_FILE, FIGURES_FOLDER = "config.yaml", "figures"
+CONFIGURATION_FILE, FIGURES_FOLDER, WORKSPACES_FOLDER = "config.yaml", "figures", "workspaces"
 
 
 def create_run_folder(root: Path, data: str, method: str) -> Path:
@@ -64,11 +64,22 @@ def write(folder: Path, result: Result, figures: bool, context: Context) -> Outc
     write_text(folder / CONFIGURATION_FILE, outcome.configuration)
     save_state(folder / FITTED_FILE, main.kind, main.state())
     save_records(folder / RECORDS_FILE, outcome.records)
+    write_workspaces(folder, outcome.records)
     write_page(folder, outcome, figures, context)
     seconds = {**outcome.run["seconds"], "report": time.perf_counter() - start}
     outcome = replace(outcome, run={**outcome.run, "seconds": seconds})
     write_text(folder / JSON_FILE, json.dumps(_document(outcome), indent=1, allow_nan=False))
     return outcome
+
+
+def write_workspaces(folder: Path, records: Sequence[Record]) -> None:
+    """Write the HistFactory workspaces among the records, `workspaces/METHOD_POINT.json`."""
+    found = [record for record in records if isinstance(record, WorkspaceFile)]
+    if found:
+        (folder / WORKSPACES_FOLDER).mkdir(exist_ok=True)
+    for each in found:
+        name = f"{each.method}_{each.point}.json".replace("/", "_")
+        write_text(folder / WORKSPACES_FOLDER / name, each.document)
 
 
 def write_page(folder: Path, outcome: Outcome, figures: bool, context: Context) -> None:

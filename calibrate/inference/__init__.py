@@ -1,0 +1,1 @@
+"""Inference of a signal strength: templates of a score, their likelihood, its profile."""

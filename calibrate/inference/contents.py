@@ -1,0 +1,146 @@
+"""Contents of bins as smooth functions of the nuisances.
+
+Templates are filled at some values of each nuisance and interpolated by cubic splines (C²). In
+several nuisances each is varied alone, the others at their nominal values: templates are then
+products, T(Z) = T₀ Π_k T_k(Z_k)/T₀, which stay positive and cost Σ G_k instead of Π G_k fillings;
+counts are sums, n(Z) = n₀ + Σ_k (n_k(Z_k) - n₀), which keep the number of events. In one nuisance
+both go through everything that was filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from calibrate.sample import FloatArray
+
+Filled = tuple[FloatArray, FloatArray, FloatArray]
+"""Contents (p, n_b), their first and pure second derivatives by the nuisances (p, d, n_b)."""
+
+
+class Contents(Protocol):
+    """Bin contents at values z (p, d) of the nuisances."""
+
+    def __call__(self, z: FloatArray) -> Filled: ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Contents (n_b,), or (p, n_b) of p experiments, that no nuisance changes."""
+
+    values: FloatArray
+
+    def __call__(self, z: FloatArray) -> Filled:
+        shape = (len(z), self.values.shape[-1])
+        none = np.zeros((len(z), z.shape[1], shape[1]))
+        return np.broadcast_to(self.values, shape), none, none
+
+
+@dataclass(frozen=True)
+class Spline:
+    """A cubic spline through values at `knots` (k,), and its value at the nuisance's nominal one.
+
+    `coefficients` (4, k-1, n_b), or (4, k-1, p, n_b) of p experiments.
+    """
+
+    knots: FloatArray
+    coefficients: FloatArray
+    nominal: float
+
+    @classmethod
+    def through(cls, knots: FloatArray, values: FloatArray, nominal: float) -> Spline:
+        """Through values (k, n_b) or (k, p, n_b) at ascending knots."""
+        return cls(knots, CubicSpline(knots, values, axis=0).c, nominal)
+
+    def __call__(self, z: FloatArray) -> Filled:
+        """Values, first and second derivatives (p, n_b) at z (p,)."""
+        index = np.clip(np.searchsorted(self.knots, z, side="right") - 1, 0, len(self.knots) - 2)
+        single = self.coefficients.ndim == 3
+        rows = np.arange(z.size)
+        a, b, c, d = self.coefficients[:, index] if single else self.coefficients[:, index, rows]
+        t = (z - self.knots[index])[:, None]
+        values, slopes = ((a * t + b) * t + c) * t + d, (3 * a * t + 2 * b) * t + c
+        return values, slopes, 6 * a * t + 2 * b
+
+
+@dataclass(frozen=True)
+class Sum:
+    """n₀ + Σ_k (n_k(Z_k) - n₀), never below zero; `base` n₀ is (n_b,) or (p, n_b)."""
+
+    base: FloatArray
+    axes: Sequence[Spline]
+
+    def __call__(self, z: FloatArray) -> Filled:
+        values, slopes, curvatures = _total(self.base, self.axes, z)
+        negative = values < 0
+        below = negative[:, None]
+        kept = (np.where(below, 0.0, slopes), np.where(below, 0.0, curvatures))
+        return np.where(negative, 0.0, values), *kept
+
+
+@dataclass(frozen=True)
+class Product:
+    """T₀ Π_k T_k(Z_k)/T₀ with splines of log T: positive whatever the nuisances are."""
+
+    base: FloatArray
+    axes: Sequence[Spline]
+
+    def __call__(self, z: FloatArray) -> Filled:
+        logarithms, slopes, curvatures = _total(self.base, self.axes, z)
+        values = np.exp(logarithms)
+        each = values[:, None]
+        return values, each * slopes, each * (curvatures + slopes**2)
+
+
+def _total(base: FloatArray, axes: Sequence[Spline], z: FloatArray) -> Filled:
+    found = [axis(z[:, k]) for k, axis in enumerate(axes)]
+    values, slopes, curvatures = zip(*found, strict=True)
+    total = base + np.sum([each - base for each in values], axis=0)
+    return total, np.stack(slopes, axis=1), np.stack(curvatures, axis=1)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The values (k,) of each nuisance at which templates are filled, and the nominal values."""
+
+    nominal: Mapping[str, float]
+    knots: Mapping[str, FloatArray]
+
+    def settings(self) -> list[dict[str, float]]:
+        """The values of all nuisances for every filling: one nuisance after the other, the others
+        nominal."""
+        return [
+            {**self.nominal, name: float(value)}
+            for name, knots in self.knots.items()
+            for value in knots
+        ]
+
+    def pieces(self, filled: FloatArray) -> list[FloatArray]:
+        """Fillings (Σk, …) in the order of `settings`, by nuisance."""
+        sizes = [len(knots) for knots in self.knots.values()]
+        return np.split(filled, np.cumsum(sizes)[:-1])
+
+    def product(self, filled: FloatArray) -> Product:
+        """Positive templates (Σk, n_b) as a function of the nuisances."""
+        return Product(*self._splines(np.log(filled)))
+
+    def sum(self, filled: FloatArray) -> Sum:
+        """Counts (Σk, n_b) or (Σk, p, n_b) as a function of the nuisances."""
+        return Sum(*self._splines(filled))
+
+    def _splines(self, filled: FloatArray) -> tuple[FloatArray, list[Spline]]:
+        splines = [
+            Spline.through(knots, piece, self.nominal[name])
+            for (name, knots), piece in zip(self.knots.items(), self.pieces(filled), strict=True)
+        ]
+        (name, knots), piece = next(iter(self.knots.items())), self.pieces(filled)[0]
+        return piece[int(np.argmin(np.abs(knots - self.nominal[name])))], splines
+
+    @property
+    def bounds(self) -> FloatArray:
+        """The first and the last value of each nuisance, (d, 2)."""
+        return np.array([[knots[0], knots[-1]] for knots in self.knots.values()])
