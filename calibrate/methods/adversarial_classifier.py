@@ -15,6 +15,7 @@ from torch import Tensor
 
 from calibrate.checks import layer_sizes, positive_number
 from calibrate.context import Context
+from calibrate.device import resolve
 from calibrate.methods.augmented_classifier import AugmentedClassifier
 from calibrate.methods.score_fit import Batch, Extra
 from calibrate.methods.score_network import ScoreNetwork
@@ -52,6 +53,7 @@ class AdversarialClassifier(AugmentedClassifier):
         layers = layer_sizes("method.hidden_adversary", self.hidden_adversary)
         with torch_seeded(context, "adversary"):
             regressor = mlp(2, 2 * nuisances, layers, self.activation)
+        regressor.to(resolve(context.device))
 
         def term(logit: Tensor, batch: Batch) -> Tensor:
             score = reversed_gradient(torch.sigmoid(logit), self.strength)
