@@ -19,6 +19,7 @@ from calibrate.cli.run import run, show_configuration
 from calibrate.data.dijet import Dijet
 from calibrate.errors import ConfigurationError, MisfitError
 from calibrate.study import Study, tasks_of
+from tests.test_higgsml import table, written
 
 CONF = configuration_folder()
 TARGETS = [(group, name) for group in ("data", "method", "evaluator") for name in choices(group)]
@@ -47,7 +48,7 @@ FOR_TASK = {
 
 def needed(name: str, group: str = "data", kind: str = "regression") -> list[str]:
     """A dataset or method and what it needs, as overrides."""
-    given = {**EXAMPLES.get(name, {}), **FOR_TASK[kind].get(name, {})}
+    given = {**EXAMPLES.get(name, {}), **FOR_TASK.get(kind, {}).get(name, {})}
     values = {k: v if isinstance(v, str) else f"[{','.join(v)}]" for k, v in given.items()}
     return [f"{group}={name}", *(f"{group}.{key}={value}" for key, value in values.items())]
 
@@ -136,16 +137,19 @@ def test_a_specialisation_names_only_what_exists(path: Path):
 # Composition
 
 
-TRANSPORTERS = [
-    m for m in choices("method") if tasks_of(constructor("method", m))[0] != "regression"
-]
+KINDS = {m: tasks_of(constructor("method", m))[0] for m in choices("method")}
+EVALUATORS = {
+    "regression": {"closure", "curves", "spectra", "prior_stress"},
+    "transport": {"prior_stress", "transport"},
+    "inference": {"score", "likelihood"},
+}
+COMPARED = {"regression": "none", "transport": "none", "inference": "baseline_classifier"}
 
 
 @pytest.mark.parametrize("data", choices("data"))
 @pytest.mark.parametrize("method", choices("method"))
 def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str, method: str):
-    transported = method in TRANSPORTERS
-    kind = "transport" if transported else "regression"
+    kind = KINDS[method]
     overrides = [*needed(data, kind=kind), *needed(method, "method")]
     if not hasattr(constructor("data", data), kind):
         with pytest.raises(MisfitError, match=f"data={data} offers .*, but {method}"):
@@ -155,13 +159,16 @@ def test_every_dataset_goes_with_every_method_of_a_task_that_it_offers(data: str
     assert isinstance(planned.study, Study)
     assert isinstance(planned.study.data, constructor("data", data))
     assert isinstance(planned.study.methods[method], constructor("method", method))
-    assert list(planned.study.methods) == list(dict.fromkeys([method, "none"]))
-    regression = {"closure", "curves", "spectra", "prior_stress"}
+    assert list(planned.study.methods) == list(dict.fromkeys([method, COMPARED[kind]]))
     own = getattr(constructor("method", method), "evaluators", ())
-    wanted = {"prior_stress", "transport"} if transported else {*regression, *own}
-    assert set(planned.study.evaluators) == wanted
+    assert set(planned.study.evaluators) == {*EVALUATORS[kind], *own}
     assert (planned.data, planned.method, planned.seed) == (data, method, 0)
     assert (planned.output, planned.figures, planned.device) == ("outputs", True, "cpu")
+
+
+def test_an_evaluator_that_no_kind_has_by_default_is_named_by_a_method():
+    named = {e for m in KINDS for e in getattr(constructor("method", m), "evaluators", ())}
+    assert named | set().union(*EVALUATORS.values()) == set(choices("evaluator"))
 
 
 @pytest.mark.parametrize("kind", FOR_TASK)
@@ -258,13 +265,22 @@ def few_dijets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def small(name: str, few_dijets: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def few_higgs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated table in the layout of HiggsML."""
+    return written(table(), tmp_path_factory.mktemp("data") / "training.csv")
+
+
+def small(name: str, few_dijets: Path, few_higgs: Path) -> list[str]:
     """Overrides that make any experiment small, from what it is composed of."""
     composed = compose([f"experiment={name}"])
     chosen = composed.hydra.runtime.choices
     events = 4000 if chosen["method"] == "response_transport" else 200
-    toy = chosen["data"] in ("gaussian", "asymmetric")
-    overrides = [f"data.n={events}" if toy else f"data.path={few_dijets}"]
+    source = few_higgs if chosen["data"] == "higgsml" else few_dijets
+    sizes = {"gaussian": f"n={events}", "asymmetric": f"n={events}", "angle": "n=500"}
+    overrides = [f"data.{sizes.get(chosen['data'], f'path={source}')}"]
+    if chosen["data"] == "angle":
+        overrides.append("data.n_test=500")
     for key, value in {"steps": 1, "epochs": 1}.items():
         if key in composed.method:
             overrides.append(f"method.{key}={value}")
@@ -277,8 +293,11 @@ def small(name: str, few_dijets: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", choices("experiment"))
-def test_an_experiment_runs_for_one_step(name: str, few_dijets: Path, tmp_path: Path, capsys):
-    assert run([f"experiment={name}", f"output={tmp_path}", *small(name, few_dijets)]) == 0
+def test_an_experiment_runs_for_one_step(
+    name: str, few_dijets: Path, few_higgs: Path, tmp_path: Path, capsys
+):
+    overrides = small(name, few_dijets, few_higgs)
+    assert run([f"experiment={name}", f"output={tmp_path}", *overrides]) == 0
     (report,) = tmp_path.glob("*/*/*/report.json")
     about = json.loads(report.read_text("utf-8"))["run"]
     planned = plan([f"experiment={name}"])

@@ -329,6 +329,30 @@ def test_nuisances_of_the_command_line_are_those_of_the_task(training: Path, giv
     assert {each.name: each.width for each in task.nuisances} == (given or {"tau": 0.05})
 
 
+def test_nuisances_range_over_six_widths_and_points_lie_inside(training: Path):
+    widths = {"tau": 0.05, "jet": 0.03, "soft": 1.0}
+    task = HiggsML(str(training), nuisances=widths).inference(Context())
+    found = {each.name: (each.low, each.high) for each in task.nuisances}
+    assert found["tau"] == pytest.approx((0.7, 1.14))
+    assert found["jet"] == pytest.approx((0.82, 1.18))
+    assert found["soft"] == (0.0, 6.0)
+    assert [(p.strength, p.values["tau"]) for p in task.points] == [
+        (mu, tau) for tau in (0.8, 1.0, 1.1) for mu in (1.0, 2.0)
+    ]
+    assert {(p.values["jet"], p.values["soft"]) for p in task.points} == {(1.0, 0.0)}
+
+
+def test_ranges_and_points_may_be_given(training: Path):
+    given = {"ranges": {"tau": [0.9, 1.05]}, "points": [{"mu": 3, "tau": 0.95}]}
+    task = HiggsML(str(training), **given).inference(Context())
+    assert (task.nuisances[0].low, task.nuisances[0].high) == (0.9, 1.05)
+    assert [(p.strength, dict(p.values)) for p in task.points] == [(3.0, {"tau": 0.95})]
+    narrow = HiggsML(str(training), ranges={"tau": [0.9, 1.05]}).inference(Context())
+    assert {p.values["tau"] for p in narrow.points} == {1.0}
+    jets = HiggsML(str(training), nuisances={"jet": 0.03}).inference(Context())
+    assert [p.strength for p in jets.points] == [1.0, 2.0]
+
+
 def test_without_a_threshold_nothing_is_cut(training: Path):
     task = HiggsML(str(training), tau_threshold=None).inference(Context())
     assert len(task.test.at({"tau": 0.7})) == len(task.test)
@@ -572,6 +596,10 @@ def test_negative_weights_are_kept_and_noted(tmp_path: Path):
         ({"test_modulus": 1, "test_remainder": 0}, "data.test_remainder must be below"),
         ({"test_remainder": 3}, "data.test_remainder must be below"),
         ({"max_events": 0}, "data.max_events must be a positive integer"),
+        ({"ranges": {"jet": [0.9, 1.1]}}, "data.ranges='jet': available: tau"),
+        ({"ranges": {"tau": [1.01, 1.1]}}, "data.ranges.tau must begin at 0.05 or above and hold"),
+        ({"ranges": {"tau": [0.9]}}, r"data.ranges.tau takes \[low, high\], got \[0.9\]"),
+        ({"points": [[1, 1.2]]}, "tau=1.2, outside the range 0.7 to 1.14 that simulation covers"),
         ({"path": []}, "data.path is empty"),
     ],
 )

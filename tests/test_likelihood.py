@@ -12,7 +12,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import chi2
 
 from calibrate.errors import ConfigurationError, DataError, FitError
-from calibrate.inference.contents import Axes, Constant
+from calibrate.inference.contents import Axes, Constant, Spline
 from calibrate.inference.descent import descend
 from calibrate.inference.likelihood import Likelihood, poisson_terms
 from calibrate.inference.profile import Profile
@@ -276,6 +276,25 @@ def test_a_sum_keeps_the_number_of_events_and_a_product_stays_positive():
     assert np.all(product(z)[0] > 0)
     on_axis = np.stack([[each["a"], each["b"]] for each in axes.settings()])
     assert product(on_axis)[0] == pytest.approx(counts / 1e4)
+
+
+def test_few_pieces_are_smooth_and_keep_what_is_smooth():
+    """A spline of few pieces averages noise, and reproduces any cubic."""
+    z = np.linspace(0.0, 2.0, 41)
+    cubic = np.stack([1 + z - 0.3 * z**3, 2 - z**2], axis=1)
+    noise = np.random.default_rng(1).normal(0, 0.1, cubic.shape)
+    tried = np.linspace(0, 2, 200)
+    exact = np.stack([1 + tried - 0.3 * tried**3, 2 - tried**2], axis=1)
+    for pieces in (1, 4):
+        assert Spline.of(z, cubic, pieces)(tried)[0] == pytest.approx(exact, abs=1e-12)
+        values, slopes, _ = Spline.of(z, cubic + noise, pieces)(tried)
+        assert np.std(values - exact) < 0.06
+        assert slopes[:-1] == pytest.approx(np.diff(values, axis=0) / 0.01005, abs=0.05)
+    many = np.stack([cubic, 2 * cubic], axis=1)
+    both = Spline.of(z, many, 4)
+    assert both(np.array([0.7, 0.7]))[0][1] == pytest.approx(2 * both(np.array([0.7, 0.7]))[0][0])
+    few = Spline.of(z[::10], cubic[::10], 4)
+    assert few(z[::10])[0] == pytest.approx(cubic[::10])
 
 
 def test_interpolation_has_the_slopes_that_it_says():

@@ -174,7 +174,8 @@ def test_an_auxiliary_measurement_narrows_the_nuisance():
 def test_a_control_sample_alone_may_constrain():
     found = run(task_of((1, QUARTER), auxiliary=True, width=None), {"aware": Known()})
     assert f"{AT_QUARTER}/over_constraint" not in found.scalars["aware"]
-    assert found.scalars["aware"][f"{AT_QUARTER}/mu_hat"].value == pytest.approx(1.0, abs=0.01)
+    best = found.scalars["aware"][f"{AT_QUARTER}/mu_hat"]
+    assert best.value == pytest.approx(1.0, abs=0.5 * best.error)
 
 
 def test_bounds_of_the_strength_are_told():
@@ -222,7 +223,8 @@ def test_an_untrained_nuisance_shifts_the_templates():
     )  # fmt: skip
     found = run(scaled, {"frozen": Known(QUARTER)}).scalars["frozen"]
     at = "likelihood/mu1_angle0.7854_scale1"
-    assert found[f"{at}/nuisance_hat.scale"].value == pytest.approx(1.0, abs=1e-3)
+    scale = found[f"{at}/nuisance_hat.scale"]
+    assert scale.value == pytest.approx(1.0, abs=0.5 * scale.error)
     assert found[f"{at}/over_constraint.scale"].value < 1.05
     alone = run(task, {"frozen": Known(QUARTER)}).scalars["frozen"][f"{AT_QUARTER}/width"].value
     assert found[f"{at}/width"].value > alone

@@ -245,4 +245,4 @@ def test_pseudo_experiments_agree_with_iminuit_and_cover(task: InferenceTask, te
 def _one(counts: object, row: int) -> object:
     """The counts of one of many experiments."""
     axes = [replace(axis, coefficients=axis.coefficients[:, :, row]) for axis in counts.axes]
-    return replace(counts, base=counts.base[row], axes=axes)
+    return replace(counts, nominal=counts.nominal[:, row], axes=axes)

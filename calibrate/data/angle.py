@@ -100,7 +100,7 @@ class Angle:
     Raises ConfigurationError for options out of range.
     """
 
-    n: int = 50_000
+    n: int = 200_000
     n_test: int = 500_000
     yields: Sequence[float] = (2000.0, 200_000.0)
     spread: float = 0.7

@@ -215,8 +215,8 @@ def template_curves(model: PointModel) -> list[TemplateCurve]:
     pieces = zip(
         model.expected.nuisances,
         templates.axes.knots.items(),
-        templates.axes.pieces(templates.sums),
-        templates.axes.pieces(np.sqrt(templates.squares)),
+        templates.axes.parted(templates.sums),
+        templates.axes.parted(np.sqrt(templates.squares)),
         strict=True,
     )
     for k, (nuisance, (_, knots), sums, errors) in enumerate(pieces):

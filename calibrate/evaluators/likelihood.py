@@ -2,8 +2,9 @@
 
 Templates of the score, their likelihood and its profile; data as expected at the point (Asimov), or
 one Poisson experiment. Expected data comes from the simulated events that fill the templates, so
-that a best μ is free of the simulation's noise; that noise is in the widths (γ of each bin), and
-its fluctuation, with all others, in the pseudo-experiments that say whether the interval covers.
+that little of the simulation's noise is in a best μ (what the smooth templates leave of it); it is
+in the widths (γ of each bin), and fluctuates, with all else, in the pseudo-experiments that say
+whether the interval covers.
 """
 
 from __future__ import annotations
@@ -40,16 +41,18 @@ FAR = 10.0
 class LikelihoodEvaluator:
     """Profile likelihoods of every score at every point of the task.
 
-    `bins` of the score, `values` of each nuisance at which templates are filled; `observed` is
-    `asimov` or `poisson`; `experiments` pseudo-experiments (0: no coverage); `simulation_error`:
-    whether templates have the errors of their events; `strengths` are bounds [low, high] of μ
-    (None: as low as expected counts stay positive); `workspaces`: whether the model of the nominal
-    score is exported for HistFactory, `pyhf`: whether pyhf fits it too.
+    `bins` of the score; `values` of each nuisance at which templates are filled, and `pieces` of
+    the splines between them (None: through all values); `observed` is `asimov` or `poisson`;
+    `experiments` pseudo-experiments (0: no coverage); `simulation_error`: whether templates have
+    the errors of their events; `strengths` are bounds [low, high] of μ (None: as low as expected
+    counts stay positive); `workspaces`: whether the model of the nominal score is exported for
+    HistFactory, `pyhf`: whether pyhf fits it too.
     Raises ConfigurationError for options out of range.
     """
 
     bins: int = 10
     values: int = 21
+    pieces: int | None = 4
     observed: str = ASIMOV
     experiments: int = 200
     simulation_error: bool = True
@@ -59,7 +62,7 @@ class LikelihoodEvaluator:
     tasks: ClassVar[tuple[str, ...]] = ("inference",)
 
     def __post_init__(self) -> None:
-        for name in ("bins", "values"):
+        for name in ("bins", "values", *([] if self.pieces is None else ["pieces"])):
             positive_integer(f"evaluator.likelihood.{name}", getattr(self, name))
         count("evaluator.likelihood.experiments", self.experiments)
         choice("evaluator.likelihood.observed", self.observed, (ASIMOV, POISSON))
@@ -113,8 +116,8 @@ class LikelihoodEvaluator:
         Raises FitError if no score can be used at any point.
         """
         self.check(task)
-        fillings = Fillings(task, Binning(self.bins, self.values), self.simulation_error,
-                            self._bounds())  # fmt: skip
+        binning = Binning(self.bins, self.values, self.pieces)
+        fillings = Fillings(task, binning, self.simulation_error, self._bounds())
         warnings: list[str] = []
         inferred: dict[str, list[Inferred]] = {}
         with context.progress.track("likelihoods", len(fits) * len(task.points)) as advance:

@@ -25,10 +25,12 @@ LEAST_LEFT = 0.9
 
 @dataclass(frozen=True)
 class Binning:
-    """Equal bins of the score, values of each nuisance that templates are filled at."""
+    """Equal bins of the score, values of each nuisance that templates are filled at, pieces of the
+    splines between them."""
 
     bins: int
     values: int
+    pieces: int | None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Fillings:
     def seen(self, score: Score, points: Sequence[Point]) -> list[Seen]:
         """One score at several points."""
         nuisances = limited(self.task.nuisances, score)
-        axes = axes_of(nuisances, points, self.binning.values)
+        axes = axes_of(nuisances, points, self.binning.values, self.binning.pieces)
         bins = ScoreBins.equal(self.binning.bins)
         templates = Templates.fill(score, self.task.test, axes, bins).merged()
         paths: dict[tuple[float, ...], Paths] = {}

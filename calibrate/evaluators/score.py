@@ -28,6 +28,8 @@ CELLS = 81
 """Of a decision map, in each feature."""
 SHOWN = 0.999
 """The share of events that a decision map holds in each feature."""
+COARSE = 10
+"""How many times fewer events do where no number is quoted."""
 COLUMNS = ("nuisance", "value", "auc", "auc_error", "exact_auc", "mean_abs_difference")
 
 
@@ -50,15 +52,15 @@ class Separated(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreEvaluator:
-    """Area under the ROC curve at `values` evenly spaced values of each nuisance, its nominal one
-    and those of the observed points, from at most `events` test events; of two features also the
-    score as a function of them.
+    """Area under the ROC curve at the nominal value of each nuisance and those of the observed
+    points, from at most `events` test events, and at `values` evenly spaced ones, from a tenth of
+    them; of two features also the score as a function of them.
 
     Raises ConfigurationError for options out of range.
     """
 
     values: int = 13
-    events: int = 200_000
+    events: int = 1_000_000
     tasks: ClassVar[tuple[str, ...]] = ("inference",)
 
     def __post_init__(self) -> None:
@@ -85,7 +87,9 @@ class ScoreEvaluator:
         with context.progress.track("score", len(places)) as advance:
             for place in places:
                 values = {**nominal, place.nuisance.name: place.value}
-                events = _thinned(task.test.at(values), self.events)
+                special = place.value in _special(place.nuisance, task)
+                largest = self.events if special else -(-self.events // COARSE)
+                events = _thinned(task.test.at(values), largest)
                 exact = None if task.exact is None else task.exact(events.x, values)
                 for label, fit in fits.items():
                     found[label][place] = _separated(fit, events, values, exact)

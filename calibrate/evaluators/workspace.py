@@ -40,7 +40,7 @@ def binned_model(
     widths = np.array([required_width(n) for n in nuisances])
 
     def three(filled: FloatArray) -> ThreePoint:
-        pieces = np.stack(templates.axes.pieces(filled))
+        pieces = np.stack(templates.axes.parted(filled))
         return ThreePoint(pieces[0, 1], pieces[:, 0], pieces[:, 2], centres, widths)
 
     background, signal = (three(templates.sums[:, k]) for k in range(2))

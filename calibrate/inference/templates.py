@@ -29,15 +29,18 @@ CLASSES = ("background", "signal")
 BLOCKS = 10
 
 
-def axes_of(nuisances: Sequence[Nuisance], points: Sequence[Point], number: int) -> Axes:
+def axes_of(
+    nuisances: Sequence[Nuisance], points: Sequence[Point], number: int, pieces: int | None = None
+) -> Axes:
     """`number` values of each nuisance, over its range or four widths where that is smaller,
-    and over all points; the nominal value and those of the points are among them.
+    and over all points; the nominal value and those of the points are among them. Splines are of
+    `pieces` (None: through all).
 
     Raises ConfigurationError for a nuisance with neither range nor width, and for a point outside
     a range.
     """
     nominal = {each.name: each.nominal for each in nuisances}
-    return Axes(nominal, {each.name: _knots(each, points, number) for each in nuisances})
+    return Axes(nominal, {each.name: _knots(each, points, number) for each in nuisances}, pieces)
 
 
 def _knots(nuisance: Nuisance, points: Sequence[Point], number: int) -> FloatArray:

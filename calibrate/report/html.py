@@ -77,9 +77,16 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("score", "auc", "area under the ROC curve"),
     ("score", "exact_auc", "area of the exact score"),
     ("score", "mean_abs_difference", "mean |score - exact score|"),
+    ("likelihood", "mu_hat", "best μ"),
+    ("likelihood", "mu_low", "lower end of the 68 % interval of μ"),
+    ("likelihood", "mu_high", "upper end of the 68 % interval of μ"),
+    ("likelihood", "width_ratio", "its width over the oracle's"),
+    ("likelihood", "nuisance_hat", "best nuisance"),
+    ("likelihood", "over_constraint", "post-fit over pre-fit width of the nuisance"),
+    ("likelihood", "coverage_68", "coverage of the 68 % interval (ideal: 0.683)"),
 )
-BY_PLACE = ("closure", "uncertainty", "transport", "score")
-"""Families of metrics whose second part names a test sample, or a value of a nuisance."""
+BY_PLACE = ("closure", "uncertainty", "transport", "score", "likelihood")
+"""Families of metrics whose second part names a test sample, a value of a nuisance or a point."""
 PRIOR_METRICS: tuple[tuple[str, str], ...] = (
     ("prior/verdict", "dependence on the training spectrum"),
     ("prior/sensitivity", "largest change on other training spectra"),

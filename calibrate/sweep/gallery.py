@@ -7,6 +7,7 @@ and as a map. Three: the same, a panel for each value of the third.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,6 +56,8 @@ SHOWN = (
     "uncertainty/nominal/sigma_input",
 )
 """What most people look for."""
+AREA = re.compile("score/[^/]+/auc")
+"""These, too, of a score: what they are called depends on the nuisances."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,9 @@ def metric_names(points: Sequence[Point], asked: Sequence[str] | None) -> list[s
         for name, found in point.metrics.items()
         if not isinstance(found.value, str) and ":" not in name
     )
-    return [name for name in asked or SHOWN if name in known]
+    if asked:
+        return [name for name in asked if name in known]
+    return [*(name for name in SHOWN if name in known), *filter(AREA.fullmatch, known)]
 
 
 def figures(

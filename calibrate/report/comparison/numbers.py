@@ -23,12 +23,15 @@ TO_ZERO = {
     "uncertainty": ("pull_mean", "crps", "ence"),
     "prior": ("application", "sensitivity"),
     "transport": ("ks", "wasserstein"),
+    "score": ("mean_abs_difference", "max_mean_abs_difference"),
 }
 TO_REFERENCE = ("mean", "median", "mode")
 TO_VALUE = {
     "point_resolution": {"pull_width": 1.0, "coverage_68": 0.6827, "coverage_95": 0.95},
     "uncertainty": {"pull_width": 1.0, "coverage_68": 0.6827, "coverage_95": 0.95},
     "transport": {"auc": 0.5},
+    "score": {"auc": 1.0},
+    "likelihood": {"coverage_68": 0.6827, "coverage_95": 0.95},
 }
 TO_DATA = ("mean", "std", "iqr")
 

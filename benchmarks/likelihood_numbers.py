@@ -1,0 +1,205 @@
+"""Numbers of profile likelihoods on the angle toy, the exact score being every classifier.
+
+python benchmarks/likelihood_numbers.py speed widths coverage pyhf interpolation
+
+`aware` is the exact score at the tested angle, `oracle` that at the true one, `baseline` that at
+the nominal one: what networks are at their best. Times are CPU seconds. The loop differs by the
+rounding of its sum, whose terms are 10⁶.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from calibrate.context import Context
+from calibrate.data.angle import Angle, AngleScore
+from calibrate.evaluators.likelihood import LikelihoodEvaluator
+from calibrate.evaluators.point_model import Binning, Fillings, PointModel
+from calibrate.evaluators.workspace import exported
+from calibrate.inference.coverage import experiments
+from calibrate.inference.histfactory import pyhf_fit
+from calibrate.inference.profile import Profile
+from calibrate.sample import FloatArray
+from calibrate.task import InferenceTask
+
+QUARTER = math.pi / 4
+EVENTS = 500_000
+EXACT = AngleScore(0.7)
+
+
+@dataclass(frozen=True)
+class Known:
+    """The exact score of the tested angle (None) or of one angle."""
+
+    angle: float | None = None
+    knows: bool = False
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    kind = "known"
+
+    @property
+    def uses_nuisances(self) -> bool:
+        return self.angle is None
+
+    def score(self, x: FloatArray, values: Mapping[str, Any]) -> FloatArray:
+        return EXACT(x, values if self.angle is None else {"angle": self.angle})
+
+    def knowing(self, values: Mapping[str, float]) -> Known:
+        return Known(values["angle"]) if self.knows else self
+
+
+FITS = {"aware": Known(), "oracle": Known(QUARTER, knows=True), "baseline": Known(QUARTER)}
+
+
+def main() -> None:
+    """Run the parts that are named."""
+    parts = {"speed": speed, "widths": widths, "coverage": coverage, "pyhf": pyhf,
+             "interpolation": interpolation}  # fmt: skip
+    for part in sys.argv[1:] or parts:
+        print(f"\n# {part}")
+        parts[part]()
+
+
+def toy(**options: Any) -> InferenceTask:
+    """The toy with its four points."""
+    return Angle(n=200, n_test=EVENTS, **options).inference(Context())
+
+
+def models(
+    task: InferenceTask, fits: Mapping[str, Known] = FITS, values: int = 21, pieces: int | None = 4
+) -> Iterator[PointModel]:
+    """Every score at every point."""
+    fillings = Fillings(task, Binning(10, values, pieces), simulation_error=True, strengths=None)
+    for label, fit in fits.items():
+        for point in task.points:
+            (seen,) = fillings.seen(fit.knowing(point.values), [point])
+            yield fillings.model(label, seen)
+
+
+def speed() -> None:
+    """A scan of 50 × 21 × 10 and the loop over its terms; one of 200 × 150 × 30."""
+    model = next(models(toy(points=[[1, QUARTER]])))
+    likelihood, bounds = model.profile.likelihood, model.bounds[1]
+    mu, z = np.linspace(0, 4.9, 50), np.linspace(*bounds, 21)[:, None]
+    fast = seconds(lambda: likelihood.scan(mu, z))
+    start = time.process_time()
+    slow = loop(likelihood, mu, z)
+    slow_seconds = time.process_time() - start
+    difference = np.max(np.abs(slow - likelihood.scan(mu, z)))
+    print(f"50 x 21 x 10: scan {1e3 * fast:.2f} ms, loop {slow_seconds:.3f} s, "
+          f"{slow_seconds / fast:.0f} times, largest difference {difference:.1e}")  # fmt: skip
+    wide = Fillings(toy(points=[[1, QUARTER]]), Binning(30, 21, 4), True, None)
+    (seen,) = wide.seen(FITS["aware"], wide.task.points)
+    likelihood = wide.model("aware", seen).profile.likelihood
+    mu, z = np.linspace(0, 4.9, 200), np.linspace(*bounds, 150)[:, None]
+    print(
+        f"200 x 150 x {len(seen.templates.bins)}: {seconds(lambda: likelihood.scan(mu, z)):.3f} s"
+    )
+
+
+def loop(likelihood: Any, mu: FloatArray, z: FloatArray) -> FloatArray:
+    """The likelihood term by term, templates and counts at one tested value at a time."""
+    expected, observed = likelihood.expected, likelihood.observed
+    found = np.zeros((len(mu), len(z)))
+    for i, strength in enumerate(mu):
+        for j, values in enumerate(z):
+            signal, background = (
+                contents(values[None])[0][0] for contents in (expected.signal, expected.background)
+            )
+            counts, total = observed.counts(values[None])[0][0], 0.0
+            for b, n in enumerate(counts):
+                nu, delta2 = strength * signal[b] + background[b], expected.variance[b]
+                p = 1 - nu * delta2
+                gamma = 0.5 * (p + math.sqrt(p**2 + 4 * n * delta2))
+                total += nu * gamma - n * math.log(nu * gamma) + math.lgamma(n + 1)
+                total += (gamma - 1) ** 2 / (2 * delta2)
+            for k, nuisance in enumerate(expected.nuisances):
+                total += 0.5 * ((values[k] - observed.centres[k]) / nuisance.width) ** 2
+            found[i, j] = total
+    return found
+
+
+def seconds(work: Any) -> float:
+    """CPU seconds of one call, the best of seven."""
+    taken = []
+    for _ in range(7):
+        start = time.process_time()
+        work()
+        taken.append(time.process_time() - start)
+    return max(min(taken), 1e-9)
+
+
+def widths() -> None:
+    """Half widths of the 68 % interval at four points, with and without a control sample."""
+    evaluator = LikelihoodEvaluator(experiments=0, workspaces=False)
+    for auxiliary in (False, True):
+        task = toy(auxiliary=auxiliary)
+        start = time.process_time()
+        found = evaluator(FITS, task, lambda task, label: FITS[label], Context()).scalars
+        taken, fits = time.process_time() - start, len(FITS) * len(task.points)
+        named = "with" if auxiliary else "without"
+        print(f"{named} a control sample, {taken:.0f} s for {fits} fits")
+        for point in task.points:
+            print(f"  {point.name}")
+            for label in FITS:
+                numbers = {k.rpartition("/")[2]: v for k, v in found[label].items()
+                           if f"/{point.name}/" in k}  # fmt: skip
+                width, ratio = numbers["width"], numbers.get("width_ratio")
+                against = f"{ratio.value:.3f} ± {ratio.error:.3f}" if ratio else "1"
+                print(f"    {label:9s} mu {numbers['mu_hat'].value:.4f} width {width.value:.5f} ± "
+                      f"{width.error:.5f} ratio {against}, statistical "
+                      f"{numbers['width_statistical'].value:.5f}, angle "
+                      f"{numbers['nuisance_hat'].value:.4f} ± {numbers['nuisance_hat'].error:.4f}, "
+                      f"AMS1 {numbers['ams1'].value:.2f}")  # fmt: skip
+
+
+def coverage() -> None:
+    """1000 pseudo-experiments of every score at μ = 1."""
+    for auxiliary in (False, True):
+        task = toy(auxiliary=auxiliary, points=[[1, QUARTER], [1, 2 * QUARTER]])
+        for model in models(task):
+            start, rng = time.process_time(), Context().stream("experiments")
+            found = experiments(
+                model.expected, model.seen.paths, model.point, model.bounds, 1000, rng
+            )
+            taken = time.process_time() - start
+            print(f"{model.label:9s} {model.point.name} {'control' if auxiliary else '':8s}"
+                  f"68 %: {found.coverage()[0]:.3f} ± {found.coverage()[1]:.3f}, 95 %: "
+                  f"{found.coverage(0.95)[0]:.3f}, bias {found.bias[0]:.4f} ± {found.bias[1]:.4f}, "
+                  f"spread {found.spread[0]:.4f}, quoted {model.profile.interval().width:.4f}, "
+                  f"converged {found.found.mean():.3f}, {taken:.1f} s")  # fmt: skip
+
+
+def pyhf() -> None:
+    """The exported model: our best μ and pyhf's."""
+    task = toy(width=0.1)
+    for model in models(task, {"baseline": FITS["baseline"]}):
+        binned = exported(model.seen, task, 10)
+        bounds = (-1.0, 10.0)
+        start = np.array([1.0, *binned.signal.centres])
+        ours = Profile(binned.likelihood(), np.vstack([bounds, binned.bounds]), start).best
+        theirs = pyhf_fit(binned.workspace(bounds), binned, ours.parameters)
+        print(f"{model.point.name}: {ours.parameters[0]:.8f}, pyhf {theirs.strength:.8f}, "
+              f"difference {ours.parameters[0] - theirs.strength:.1e}")  # fmt: skip
+
+
+def interpolation() -> None:
+    """The widths against the pieces of the splines."""
+    for pieces in (1, 2, 4, 8, None):
+        task = toy(points=[[1, 2 * QUARTER]])
+        text = ", ".join(
+            f"{model.label} {model.profile.best.parameters[0]:.4f} ± "
+            f"{model.profile.interval().width:.5f}, angle ± {model.profile.interval(1).width:.4f}"
+            for model in models(task, pieces=pieces)
+        )
+        print(f"{pieces} pieces: {text}")
+
+
+if __name__ == "__main__":
+    main()
