@@ -86,7 +86,7 @@ def spread() -> None:
             found = method.fit(_task(n, 0), Context()).estimate(x)
             _tell(f"ensemble of {NETWORKS}, {samples}", _rms(found.statistical), truth)
         truth = _spread(bayesian, n, x)
-        print(f"N = {n}: bayesian, prior_width=null, spread over {SAMPLES} samples {truth:.4f}", flush=True)
+        print(f"N = {n}: bayesian, prior_width=null, spread {truth:.4f}", flush=True)
         found = bayesian.fit(_task(n, 0), Context()).estimate(x)
         _tell("σ_pred of one", _rms(found.statistical), truth)
         print(f"  line: {math.sqrt(0.8 * 2 / n):.4f} (least squares)")
