@@ -70,7 +70,7 @@ def test_the_networks_one_by_one_have_the_estimate_as_mean_and_sigma_pred_as_spr
 
 def test_a_perceptron_that_the_data_do_not_need_adds_little_to_sigma_pred(task):
     """With each layer's own prior width; with 0.1 for all it is twice that of the line."""
-    method = replace(LINEAR, hidden=(40, 40), batch=250, samples=100)
+    method = replace(LINEAR, hidden=(40, 40), batch=250, samples=100, prior_width=None)
     t = (task.tests["nominal"].x[:2000] - task.train.x.mean()) / task.train.x.std()
     line = SIGMA * np.sqrt(np.mean(1 + t**2) / (0.9 * len(task.train)))
     found = method.fit(task, Context()).estimate(task.tests["nominal"].x[:2000]).statistical

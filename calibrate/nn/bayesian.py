@@ -15,7 +15,9 @@ The width p of the prior may be each layer's own, the one that makes the bound l
 Bayes): p² = ⟨m² + s²⟩ over its weights. With one width for all, mean-field posteriors overestimate
 the noise of a perceptron that the data do not need: every determined weight of a layer adds 1/N to
 the variance of the output as if the nodes were independent, and taking the noise away costs
-KL. A layer that may shrink as a whole pays nothing for it.
+KL. A layer that may shrink as a whole pays nothing for it. It shrinks too readily where the
+perceptron is needed: with three Gaussians on `data=asymmetric`, 20 000 events, the density held
+out loses 0.026 nat per event. So it is not the default.
 
 The perceptron stands beside a linear map with a wide prior. Alone, with the narrow prior that
 keeps a hundred nodes a layer from overfitting, it cannot afford a slope from a few thousand
