@@ -63,15 +63,13 @@ def told(*command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
+def cluster() -> None:
     """The cluster of scripts/slurm_here.sh; no other one is meddled with."""
     pytest.importorskip("submitit", reason="submitit is missing: pip install '.[slurm]'")
     if not (CONF.is_file() and "scripts/slurm_here.sh" in CONF.read_text("utf-8")):
         pytest.skip(f"no cluster of this project's is set up: {START}")
     if subprocess.run(["scontrol", "ping"], capture_output=True).returncode:
         pytest.skip(f"this project's cluster does not answer: {START}")
-    yield
-    told("scancel", "--user=root")
 
 
 @pytest.fixture
