@@ -22,9 +22,9 @@ from calibrate.methods.augmented_classifier import AugmentedClassifier
 from calibrate.methods.baseline_classifier import BaselineClassifier
 from calibrate.methods.exact_classifier import ExactClassifier
 from calibrate.methods.oracle_classifier import OracleClassifier
-from calibrate.methods.score_fit import Batch, cross_entropy
 from calibrate.methods.training_events import Scale, balanced, training_events
 from calibrate.methods.uncertainty_aware import UncertaintyAware
+from calibrate.nn.cross_entropy import cross_entropy
 from calibrate.nn.nuisance_series import NuisanceSeries, series, series_terms
 from calibrate.nn.reversal import reversed_gradient
 from calibrate.sample import FloatArray, Sample, concatenate
@@ -254,10 +254,9 @@ def test_the_cross_entropy_of_weight_two_is_that_of_the_event_twice():
     logit, label = torch.from_numpy(rng.normal(size=20)), torch.from_numpy(rng.random(20) < 0.5)
     w, twice = torch.ones(20), torch.cat([torch.arange(20), torch.arange(5)])
     w[:5] = 2.0
-    empty = torch.empty(20, 0)
-    weighted = Batch(empty, empty, label.double(), w)
-    one = cross_entropy(logit, weighted) * 20
-    other = cross_entropy(logit[twice], weighted._replace(w=torch.ones(20)).take(twice)) * 25
+    label = label.double()
+    one = cross_entropy(logit, label, w) * 20
+    other = cross_entropy(logit[twice], label[twice], torch.ones(25)) * 25
     assert float(one) == pytest.approx(float(other))
 
 
