@@ -205,8 +205,9 @@ def common_strengths(inferred: Sequence[Inferred], number: int) -> FloatArray:
     low = min(min(each.wide.low, each.model.point.strength) for each in inferred)
     high = max(max(each.wide.high, each.model.point.strength) for each in inferred)
     margin = 0.5 * (BEYOND - 1) * (high - low)
-    bounds = inferred[0].model.bounds[0]
-    return np.linspace(max(low - margin, bounds[0]), min(high + margin, bounds[1]), number)
+    lowest = max(each.model.bounds[0, 0] for each in inferred)
+    highest = min(each.model.bounds[0, 1] for each in inferred)
+    return np.linspace(max(low - margin, lowest), min(high + margin, highest), number)
 
 
 def template_curves(model: PointModel) -> list[TemplateCurve]:

@@ -91,7 +91,8 @@ def _step(
     full = -np.linalg.solve(matrix, pushed[:, :, None])[:, :, 0]
     matrix[:, index, index] = kept * (1 + damping[:, None])
     step = -np.linalg.solve(matrix, pushed[:, :, None])[:, :, 0]
-    return step, -0.5 * np.sum(full * pushed, axis=1)
+    with np.errstate(over="ignore"):  # where less than nothing is expected, no step helps
+        return step, -0.5 * np.sum(full * pushed, axis=1)
 
 
 def starts_along(

@@ -33,6 +33,7 @@ STEP = 1e-5
 """Of the range of a nuisance, for the slopes of an auxiliary measurement's expected counts."""
 
 LARGE = 20.0
+SMALLEST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class Likelihood:
         by_nu, by_n = self._partial(nu, n)
         gradient = np.einsum("pb,pkb->pk", by_nu, slopes) + np.einsum("pb,pkb->pk", by_n, moved)
         residual = slopes - moved
-        precision = 1 / (nu + nu**2 * self.expected.variance)
+        precision = 1 / np.maximum(nu + nu**2 * self.expected.variance, SMALLEST)
         information = np.einsum("pkb,pb,plb->pkl", residual, precision, residual)
         curved = np.einsum("pb,pkb->pk", by_nu, nu_curved)
         curved += np.einsum("pb,pkb->pk", by_n, n_curved)
