@@ -284,8 +284,14 @@ def small(name: str, few_dijets: Path, few_higgs: Path) -> list[str]:
     for key, value in {"steps": 1, "epochs": 1}.items():
         if key in composed.method:
             overrides.append(f"method.{key}={value}")
-    few = {"closure.replicas": 2, "transport.refits": 2, "transport.classified": 200}
-    few |= {"uncertainty.replicas": 2}
+    few = {
+        "closure.replicas": 2,
+        "transport.refits": 2,
+        "transport.classified": 200,
+        "uncertainty.replicas": 2,
+        "likelihood.experiments": 0,
+        "likelihood.values": 5,
+    }
     for key, value in few.items():
         if key.split(".")[0] in composed.evaluator:
             overrides.append(f"evaluator.{key}={value}")
