@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,10 @@ import pytest
 from calibrate.cli.main import cli, guarded
 from calibrate.cli.side_by_side import work_together
 from calibrate.data.gaussian import Gaussian
+from calibrate.study import Fits, Loaded, fit
 from calibrate.sweep.job import DONE, FAILED, PLANNED, RUNNING
-from calibrate.sweep.ledger import CODES, FILE, Ledger
+from calibrate.sweep.ledger import FILE, Ledger
+from calibrate.sweep.rows import CODES
 
 NETWORKS = ("data=gaussian", "method=mse", "~specialise", "method.hidden=[8]", "method.epochs=3",
             "method.batch=100", "evaluator=[curves]", "report.figures=false",
@@ -135,8 +137,10 @@ def test_an_interrupted_batch_is_planned_again(planned: Path, monkeypatch: pytes
 def test_a_training_that_breaks_as_a_whole_is_done_one_by_one(
     planned: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
-    def broken(*_: object) -> None:
-        raise RuntimeError("out of memory")
+    def broken(studies: Sequence[Loaded]) -> list[Fits]:
+        if len(studies) > 1:
+            raise RuntimeError("out of memory")
+        return fit(studies)
 
     monkeypatch.setattr("calibrate.study.fit", broken)
     work_together(planned, [0, 1, 2])

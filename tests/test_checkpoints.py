@@ -23,6 +23,15 @@ from calibrate.train import Minimisation
 EPOCHS = 40
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """All members in one block, whose epochs the progress counts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @dataclass(frozen=True)
 class UntilEpoch:
     """A progress bar whose user presses Ctrl-C after so many epochs."""
