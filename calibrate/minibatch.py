@@ -15,6 +15,7 @@ are trained one after the other, or on as many threads as torch may use, one cor
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -127,9 +128,14 @@ def _trained(members: Sequence[Member], advance: Advance, stop: Event) -> list[T
 
 
 def _identity(members: Sequence[Member]) -> str:
-    """What tells a training from the others of a run."""
+    """What tells a training from the others of a run: its streams and its events, since refits
+    to other events have the same streams."""
     contexts = [(member.context.seed, *member.context.path) for member in members]
-    return f"{contexts} {members[0].shape}"
+    events = hashlib.sha256()
+    for member in members:
+        for column in (*member.columns, *member.held_out):
+            events.update(column.tobytes())
+    return f"{contexts} {members[0].shape} {events.hexdigest()}"
 
 
 class _Group:

@@ -121,6 +121,18 @@ def test_another_training_does_not_take_it_up(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_refit_to_other_events_begins_anew_though_its_streams_are_the_same(tmp_path: Path):
+    kept = Context(checkpoints=CheckpointFolder(tmp_path, every=1e-9))
+
+    def refit(own: Context) -> Sequence[Member]:
+        (member,) = members(own, None, (0.01,))
+        x, z, w = member.columns
+        return [replace(member, columns=[x, 1.5 * z, w])]
+
+    outcome(members(kept, None, (0.01,)))
+    assert outcome(refit(kept)) == outcome(refit(Context()))
+
+
 def test_short_trainings_leave_nothing(tmp_path: Path):
     kept = Context(checkpoints=CheckpointFolder(tmp_path / "none", every=3600.0))
     outcome(members(kept, None, (0.01,)))
