@@ -12,6 +12,7 @@ from typing import Any
 from calibrate.context import Context
 from calibrate.errors import CalibrateError, ConfigurationError, MisfitError
 from calibrate.estimate import Fitted
+from calibrate.kinds_of_task import REGRESSION, common_tasks, misfit, offered_tasks
 from calibrate.methods.ensemble import bootstrap_ensemble
 from calibrate.methods.together import (
     Fit,
@@ -37,7 +38,6 @@ from calibrate.protocols import (
 from calibrate.records import Findings, FitSummary, Outcome, Quantity, Record, Table
 from calibrate.task import InferenceTask, RegressionTask, TransportTask
 
-REGRESSION, TRANSPORT, INFERENCE = TASKS = ("regression", "transport", "inference")
 AnyTask = RegressionTask | TransportTask | InferenceTask
 Fits = Mapping[str, Fitted] | CalibrateError
 """Fitted calibrations or maps by label, or why there are none."""
@@ -76,39 +76,6 @@ class Study:
         if not found:
             raise MisfitError(misfit(type(self.data).__name__, offered, self.methods, kinds))
         return common_tasks(self.evaluators, found)[0]
-
-
-def tasks_of(part: object) -> tuple[str, ...]:
-    """The kinds of task that a method or an evaluator (or its class) is for: its `tasks`, or
-    regression where it has none."""
-    return tuple(getattr(part, "tasks", (REGRESSION,)))
-
-
-def offered_tasks(data: object) -> tuple[str, ...]:
-    """The kinds of task that a dataset (or its class) can pose."""
-    return tuple(kind for kind in TASKS if hasattr(data, kind))
-
-
-def common_tasks(parts: Mapping[str, object], kinds: Sequence[str] = TASKS) -> tuple[str, ...]:
-    """The `kinds` that all parts are for; MisfitError if there is none."""
-    common = tuple(kind for kind in kinds if all(kind in tasks_of(p) for p in parts.values()))
-    if not common:
-        said = ", ".join(f"{name} is for {' and '.join(tasks_of(p))}" for name, p in parts.items())
-        one = "one study solves one kind of task"
-        needed = one if tuple(kinds) == TASKS else f"the study solves a {' or '.join(kinds)} task"
-        raise MisfitError(f"{needed}, but {said}")
-    return common
-
-
-def misfit(data: str, offered: Sequence[str], methods: Mapping[str, object],
-           kinds: Sequence[str]) -> str:  # fmt: skip
-    """Why a dataset does not go with the methods, in words."""
-    needed = " or ".join(f"a {kind}" for kind in kinds)
-    truth = ": use data with truth" if REGRESSION in kinds else ""
-    return (
-        f"{data} offers {', '.join(offered) or 'no task'}, "
-        f"but {', '.join(methods)} need {needed} task{truth}"
-    )
 
 
 @dataclass(frozen=True)

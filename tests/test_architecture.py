@@ -22,6 +22,7 @@ CORE = (
     "sample",
     "mixture",
     "task",
+    "kinds_of_task",
     "estimate",
     "protocols",
     "records",
@@ -228,12 +229,19 @@ cli.main(['run', '--help'], standalone_mode=False)
 
 @pytest.mark.parametrize("code", [IMPORT, HELP], ids=["import calibrate", "calibrate --help"])
 def test_the_front_door_opens_without_heavy_libraries(code: str):
-    code = f"import json, sys\n{code}\nprint('\\n' + json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
     heavy = {"torch", "hydra", "omegaconf", "matplotlib", "mplhep", "scipy", "h5py", "numpy"}
     heavy |= {"pooch", "requests"}
-    assert loaded & (heavy | TABLES) == set()
+    assert loaded_by(code) & (heavy | TABLES) == set()
+
+
+def test_what_drives_the_jobs_of_many_files_starts_without_torch():
+    assert "torch" not in loaded_by("import calibrate.cli.apply, calibrate.cli.apply_files")
+
+
+def loaded_by(code: str) -> set[str]:
+    code = f"import json, sys\n{code}\nprint('\\n' + json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
 
 def test_every_module_says_what_it_is():

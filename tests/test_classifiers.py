@@ -16,6 +16,7 @@ from calibrate.data.angle import Angle
 from calibrate.data.higgsml import HiggsML
 from calibrate.errors import ConfigurationError, DataError, MisfitError
 from calibrate.estimate import Calibration, Score, TransportMap
+from calibrate.kinds_of_task import tasks_of
 from calibrate.loading import KINDS, load, load_calibration
 from calibrate.methods.adversarial_classifier import AdversarialClassifier
 from calibrate.methods.augmented_classifier import AugmentedClassifier
@@ -30,7 +31,6 @@ from calibrate.nn.reversal import reversed_gradient
 from calibrate.sample import FloatArray, Sample, concatenate
 from calibrate.statistics import area_under_curve
 from calibrate.storage import save_state
-from calibrate.study import tasks_of
 from calibrate.task import InferenceTask, Nuisance
 from tests.test_higgsml import table, written
 

@@ -18,7 +18,8 @@ from calibrate.cli.planning import plan
 from calibrate.cli.run import run, show_configuration
 from calibrate.data.dijet import Dijet
 from calibrate.errors import ConfigurationError, MisfitError
-from calibrate.study import Study, tasks_of
+from calibrate.kinds_of_task import tasks_of
+from calibrate.study import Study
 from tests.test_higgsml import table, written
 
 CONF = configuration_folder()

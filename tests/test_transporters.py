@@ -12,6 +12,7 @@ from calibrate.context import Context
 from calibrate.data.gaussian import Gaussian
 from calibrate.errors import DataError
 from calibrate.estimate import Calibration, TransportMap
+from calibrate.kinds_of_task import tasks_of
 from calibrate.loading import KINDS, load
 from calibrate.methods.none import Uncalibrated
 from calibrate.methods.ot import OptimalTransport
@@ -19,7 +20,6 @@ from calibrate.methods.response_transport import ResponseTransport
 from calibrate.sample import Column, Sample, concatenate, without_truth
 from calibrate.statistics import Distances
 from calibrate.storage import save_state
-from calibrate.study import tasks_of
 from calibrate.task import Pair, TransportTask
 
 METHODS = {

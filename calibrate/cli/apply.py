@@ -12,7 +12,6 @@ from calibrate.apply import Applied, Options, apply
 from calibrate.cli.progress import progress
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
-from calibrate.loading import load_calibration
 
 SETTING = re.compile(r"(hydra|sweep)[./][^=]*=.*")
 """Options of the jobs that many files become."""
@@ -34,6 +33,8 @@ def apply_run(run: str, given: Sequence[str], options: Options) -> int:
 
         command = shlex.join(["calibrate", "apply", run, *given, *_typed(options)])
         return apply_files(run, sources, target, options, settings, command)
+    from calibrate.loading import load_calibration  # brings torch; jobs do without here
+
     context = Context(progress=progress())
     done = apply(load_calibration(run), Path(sources[0]), Path(target), options, context)
     for line in (*_told(done, options.outside), target):

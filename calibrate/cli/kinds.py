@@ -12,7 +12,14 @@ from omegaconf import OmegaConf
 
 from calibrate.cli.groups import choices, configuration_folder
 from calibrate.errors import MisfitError
-from calibrate.study import INFERENCE, REGRESSION, common_tasks, misfit, offered_tasks, tasks_of
+from calibrate.kinds_of_task import (
+    INFERENCE,
+    REGRESSION,
+    common_tasks,
+    misfit,
+    offered_tasks,
+    tasks_of,
+)
 
 UNFITTED = ("none", "column", "ensemble")
 """Methods that no ensemble is made of."""

@@ -15,7 +15,8 @@ from calibrate.context import Context, Progress
 from calibrate.data.training_sample import OPTIONS, trained_on
 from calibrate.device import DEVICES
 from calibrate.errors import ConfigurationError
-from calibrate.study import REGRESSION, Study, common_tasks
+from calibrate.kinds_of_task import REGRESSION, common_tasks
+from calibrate.study import Study
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.errors import ConfigurationError, MisfitError
+from calibrate.kinds_of_task import INFERENCE, REGRESSION, TRANSPORT
 from calibrate.records import Outcome
-from calibrate.study import INFERENCE, REGRESSION, TRANSPORT
 
 Options = Mapping[str, Any]
 KINDS = {"closure": REGRESSION, "transport": TRANSPORT, "score": INFERENCE, "likelihood": INFERENCE}
