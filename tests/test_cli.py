@@ -17,6 +17,7 @@ import click
 import h5py
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from calibrate.cli.completion import complete_override, complete_run_folder
@@ -154,6 +155,13 @@ def test_a_wrong_command_line_has_status_two_and_leaves_nothing(
 ):
     assert calibrate(*arguments) == 2
     assert message in error()
+    assert list(empty.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_device_that_is_not_there_is_refused_even_where_nothing_needs_it(empty: Path, error):
+    assert calibrate("run", *QUICK, "method.degree=1", "device=cuda") == 2
+    assert "device=cuda, but torch finds no GPU here: use device=cpu" in error()
     assert list(empty.iterdir()) == []
 
 

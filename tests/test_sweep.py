@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,8 @@ import numpy as np
 import pytest
 
 from calibrate.cli.collect import collect_folder
+from calibrate.cli.compose import compose
+from calibrate.cli.launchers import launcher_of
 from calibrate.cli.main import cli, guarded
 from calibrate.cli.sweep import request
 from calibrate.cli.worker import do
@@ -489,6 +492,26 @@ def test_a_worker_that_is_killed_is_replaced_and_its_job_done_again(tmp_path: Pa
     assert sweep.returncode == 0
     with Ledger(folder) as opened:
         assert [job.state for job in opened.jobs()] == [DONE] * 6
+
+
+def test_what_a_job_did_not_expect_is_told_in_one_line_and_stops_no_other(tmp_path: Path):
+    with Ledger(tmp_path, new=True) as opened:
+        opened.plan(planned("a", "b"), command="", version="", fail_fast=False, checkpoint=None)
+    launcher_of(compose([*QUICK[:2], BASIC])).launch(tmp_path)
+    with Ledger(tmp_path) as opened:
+        jobs = opened.jobs()
+    assert [job.state for job in jobs] == [FAILED] * 2
+    for job in jobs:
+        assert re.search(r"^unexpected TypeError: .*argument.*; traceback in .*run.log$", job.error)
+        assert "Traceback" in (tmp_path / job.folder / "run.log").read_text("utf-8")
+
+
+def test_what_keeps_hydras_launcher_from_a_job_is_told(tmp_path: Path):
+    launcher = launcher_of(compose([*QUICK[:2], BASIC]))
+    with Ledger(tmp_path, new=True) as opened:
+        opened.plan(planned("a"), command="", version="", kind="another")
+    with pytest.raises(KeyError, match="another"):
+        launcher.launch(tmp_path)
 
 
 def test_the_launcher_of_joblib_does_the_same_and_leaves_no_process(tmp_path: Path):

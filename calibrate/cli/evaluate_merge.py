@@ -59,7 +59,7 @@ def collect(ledger: Ledger) -> Path:
     known = {"stored": asked["stored"], "sweep": str(ledger.folder)}
     shown = replace(planned, method=asked["label"],
                     compare_with=(planned.method, *planned.compare_with))  # fmt: skip
-    context = planned.context(progress())
+    context = replace(planned, device="cpu").context(progress())  # jobs alone had the device
     return executed(shown, about["command"], context, known, merged.result)
 
 

@@ -7,9 +7,11 @@ Hydra's own part of the configuration and the job's number; the job finds the re
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any, cast
 from hydra._internal.callbacks import Callbacks  # what a HydraContext is made of
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -90,9 +93,17 @@ class Plugin:
         with initialised():
             launcher = Plugins.instance().instantiate_launcher(context, task, given)
             try:
-                launcher.launch([[f"job={number}"] for number in planned], initial_job_idx=0)
+                jobs = [[f"job={number}"] for number in planned]
+                _refuse_broken(launcher.launch(jobs, initial_job_idx=0))
             finally:
                 _close_pool()
+
+
+def _refuse_broken(returned: Sequence[JobReturn]) -> None:
+    """Raise what kept a job from being done, which Hydra's launchers keep to themselves."""
+    for each in returned:
+        with redirect_stderr(io.StringIO()):  # where Hydra prints the overrides of what it raises
+            _ = each.return_value
 
 
 def _close_pool() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.checkpoints import CheckpointFolder
+from calibrate.cli.run_log import logged
 from calibrate.errors import CalibrateError, StorageError
 from calibrate.sweep.job import APPLY, EVALUATE, KIND, RUN, Job
 from calibrate.sweep.ledger import Ledger
@@ -62,7 +63,7 @@ class Order:
         Outcome(self.content, hostname(), started, time.time(), error).write(folder)
 
     def run(self, folder: Path) -> None:
-        """Do the job in a new run folder."""
+        """Do the job in a new run folder; whatever fails leaves its traceback in the log there."""
         import torch
 
         from calibrate.cli.progress import progress
@@ -72,7 +73,8 @@ class Order:
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         shown = progress() if self.threads is None else Silent()
-        module_for(self.recipe).perform(self, folder, shown)
+        with logged(folder, self.command):
+            module_for(self.recipe).perform(self, folder, shown)
         if self.checkpoints:
             shutil.rmtree(self.checkpoints.path, ignore_errors=True)
 

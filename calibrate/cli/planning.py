@@ -13,7 +13,7 @@ from calibrate.cli.kinds import refuse_misfit
 from calibrate.cli.recipe import Plain, Recipe, recipe, usable
 from calibrate.context import Context, Progress
 from calibrate.data.training_sample import OPTIONS, trained_on
-from calibrate.device import DEVICES
+from calibrate.device import DEVICES, resolve
 from calibrate.errors import ConfigurationError
 from calibrate.kinds_of_task import REGRESSION, common_tasks
 from calibrate.study import Study
@@ -36,8 +36,12 @@ class Plan:
     note: str | None
 
     def context(self, progress: Progress) -> Context:
-        """What the run's parts are given."""
-        return Context(seed=self.seed, device=self.device, progress=progress, memory=self.memory)
+        """What the run's parts are given; ConfigurationError if this machine lacks the device.
+
+        Asked here and not when it is planned: what plans a sweep may be another machine.
+        """
+        device = resolve(self.device).type
+        return Context(seed=self.seed, device=device, progress=progress, memory=self.memory)
 
     @property
     def configuration(self) -> str:

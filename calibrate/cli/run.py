@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from calibrate.cli.compose import compose
 from calibrate.cli.planning import Plan, plan
 from calibrate.cli.progress import progress
 from calibrate.cli.recipe import shown
+from calibrate.cli.run_log import logged
 from calibrate.context import Context
-from calibrate.errors import CalibrateError, StorageError
 from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSample
 from calibrate.report import inference_verdict, transport_verdict
 from calibrate.report.files import HTML_FILE, create_run_folder, write
@@ -27,7 +26,6 @@ from calibrate.report.verdict import sentence
 from calibrate.study import Fits, Loaded, Result, Study, conclude
 from calibrate.study import run as run_study
 
-LOG_FILE = "run.log"
 Solve = Callable[[Study, Context, Mapping[str, Any], str], Result]
 """What makes a result of a study: `study.run`, or what stands for it."""
 log = logging.getLogger("calibrate")
@@ -53,7 +51,9 @@ def executed(
 ) -> Path:
     """Solve what is planned in a run folder of its own, and tell verdicts; the page's path."""
     folder = create_run_folder(Path(planned.output), planned.data, planned.method)
-    _tell(run_in(folder, planned, command, context, about, solve))
+    with logged(folder, command):
+        outcome = run_in(folder, planned, command, context, about, solve)
+    _tell(outcome)
     return folder / HTML_FILE
 
 
@@ -65,12 +65,10 @@ def run_in(
     about: Mapping[str, Any],
     solve: Solve = run_study,
 ) -> Outcome:
-    """Run what is planned in a new, empty folder; a failure leaves its traceback in run.log."""
-    with logged(folder, command):
-        known = {**_about(planned, command), **about}
-        return _written(
-            folder, planned, solve(planned.study, context, known, planned.configuration), context
-        )
+    """Run what is planned in a new, empty folder, whose log is open."""
+    known = {**_about(planned, command), **about}
+    result = solve(planned.study, context, known, planned.configuration)
+    return _written(folder, planned, result, context)
 
 
 def conclude_in(
@@ -125,52 +123,3 @@ def _tell(outcome: Outcome) -> None:
             print(transport_verdict.sentence(tests))
         if inference_verdict.measured(outcome):
             print(inference_verdict.sentence_and_state(method, outcome)[0])
-
-
-class LogFile(logging.FileHandler):
-    """A log that keeps to itself that it cannot be written, until it is asked."""
-
-    error: BaseException | None = None
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Remember the error; logging would print its traceback."""
-        self.error = sys.exc_info()[1]
-
-    def close(self) -> None:
-        """Close the file, as far as that is possible."""
-        try:
-            super().close()
-        except OSError as error:
-            self.error = error
-
-    def refuse_broken(self) -> None:
-        """Raise StorageError if something could not be written."""
-        if self.error is not None:
-            raise StorageError(f"cannot write {self.baseFilename}: {self.error}") from self.error
-
-
-@contextmanager
-def logged(folder: Path, what: str) -> Iterator[None]:
-    """Log to the run folder; a failure leaves its traceback there and goes on upwards."""
-    handler = LogFile(folder / LOG_FILE, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    try:
-        log.info(what)
-        handler.refuse_broken()
-        yield
-    except CalibrateError:
-        log.exception("the run failed")
-        raise
-    except KeyboardInterrupt:
-        log.error("interrupted")
-        raise
-    except Exception as error:
-        log.exception("the run failed unexpectedly")
-        reason = f"{type(error).__name__}: {error}"
-        raise CalibrateError(f"unexpected {reason}; traceback in {folder / LOG_FILE}") from error
-    finally:
-        log.removeHandler(handler)
-        handler.close()

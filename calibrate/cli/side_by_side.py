@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from calibrate.cli.order import created
+from calibrate.cli.run_log import logged
 from calibrate.cli.worker import do, fail, load_libraries, program, tell
 from calibrate.context import Silent
 from calibrate.errors import CalibrateError
@@ -108,14 +109,13 @@ class Batch:
     def _begin(self, job: Job) -> Begun:
         from calibrate.cli.planning import built
         from calibrate.cli.recipe import Recipe
-        from calibrate.cli.run import logged
         from calibrate.study import load
 
         folder = created(self.ledger.folder / str(job.folder))
-        planned = built(Recipe(**self.ledger.recipe(job.number)))
-        context = planned.context(Silent())
         command = shlex.join(["calibrate", "run", *job.overrides])
         with logged(folder, command):
+            planned = built(Recipe(**self.ledger.recipe(job.number)))
+            context = planned.context(Silent())
             return Begun(job, folder, command, planned, load(planned.study, context))
 
 
