@@ -34,6 +34,7 @@ RUNS = {
     "inversion": (*TOY, *QUICK, "method=numerical_inversion"),
     "seeded": (*TOY, *QUICK, *MSE, "seed=1"),
     "moved": (*TOY, *QUICK, *MSE, "data.mu=1"),
+    "smeared": (*TOY, *QUICK, *MSE, "data.label_smearing=0.1", "data.train_events=200"),
     "coarse": (*TOY, *QUICK, *MSE, "evaluator.closure.bins=6"),
     "ot": (*TOY, "method=ot", "report.figures=false", "evaluator.transport.refits=2"),
     "a": (*TABLE, "data.path=a.h5", *QUICK, *MSE),
@@ -138,6 +139,12 @@ def test_only_options_that_differ_are_listed(runs):
     assert compared("line", "cubic")["differs"] == {
         "method.degree": {"mse degree=1": 1, "mse degree=3": 3}
     }
+
+
+def test_another_training_sample_is_compared_on_the_same_events(runs):
+    found = compared("line", "smeared")
+    assert found["runs"][1]["samples"] == "same"
+    assert set(found["differs"]) == {"data.label_smearing", "data.train_events"}
 
 
 def test_options_of_a_method_are_compared_within_that_method(runs):

@@ -178,6 +178,13 @@ def test_a_control_sample_alone_may_constrain():
     assert best.value == pytest.approx(1.0, abs=0.5 * best.error)
 
 
+def test_a_workspace_that_cannot_be_written_is_refused_before_anything_is_fitted():
+    unconstrained = task_of((1, QUARTER), auxiliary=True, width=None)
+    with pytest.raises(ConfigurationError, match=r"use evaluator\.likelihood\.workspaces=false"):
+        LikelihoodEvaluator().check(unconstrained)
+    LikelihoodEvaluator(workspaces=False).check(unconstrained)
+
+
 def test_bounds_of_the_strength_are_told():
     found = run(task_of((1, QUARTER)), {"frozen": Known(QUARTER)}, strengths=[0.98, 1.5])
     assert found.scalars["frozen"][f"{AT_QUARTER}/mu_low"].value == 0.98

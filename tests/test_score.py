@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,8 @@ from calibrate.records import (
     SeparationCurve,
 )
 from calibrate.report.inference_verdict import sentence_and_state
-from calibrate.task import InferenceTask
+from calibrate.sample import concatenate
+from calibrate.task import InferenceTask, LabelledEvents
 from tests.test_classifiers import QUICK, Reweighted
 
 TURNED = math.pi / 2
@@ -90,6 +91,31 @@ def test_the_distance_counts_both_classes_the_same(task):
     means = [away[events.z[:, 0] == label].mean() for label in (0, 1)]
     quoted = found.scalars["frozen"]["score/1.571/mean_abs_difference"].value
     assert quoted == pytest.approx(np.mean(means))
+
+
+@dataclass(frozen=True)
+class Twice:
+    """Each event twice, with half the weight each."""
+
+    events: LabelledEvents
+
+    def __len__(self) -> int:
+        return 2 * len(self.events)
+
+    def at(self, values):
+        sample = self.events.at(values)
+        return concatenate([sample, sample]).with_weights(0.5 * np.tile(sample.w, 2))
+
+
+def test_events_of_one_group_count_as_one(task):
+    exact = ExactClassifier().fit(task, Context())
+    frozen = Frozen(exact.domain, exact.exact)
+    one, other = (
+        ScoreEvaluator(values=2)({"frozen": frozen}, t, lambda t, label: exact, Context())
+        .scalars["frozen"]["score/1.571/mean_abs_difference"]
+        for t in (task, replace(task, test=Twice(task.test)))
+    )  # fmt: skip
+    assert (other.value, other.error) == pytest.approx((one.value, one.error))
 
 
 def test_the_oracle_is_judged_where_it_has_a_network(findings):

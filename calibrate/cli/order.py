@@ -47,10 +47,12 @@ class Order:
     def of(cls, ledger: Ledger, job: Job, threads: int | None) -> Order:
         """The order of a job that has been claimed or queued."""
         folder = ledger.folder.absolute() / str(job.folder)
-        command = shlex.join(["calibrate", "run", *job.overrides])
-        every = ledger.about().get("checkpoint")
+        about, recipe = ledger.about(), ledger.recipe(job.number)
+        alone = shlex.join(["calibrate", "run", *job.overrides])
+        command = alone if recipe.get(KIND, RUN) == RUN else about["command"]
+        every = about.get("checkpoint")
         kept = every and CheckpointFolder(checkpoints(ledger.folder.absolute(), job), every)
-        return cls(folder, job.content, command, ledger.recipe(job.number), threads, kept)
+        return cls(folder, job.content, command, recipe, threads, kept)
 
     def __call__(self) -> None:
         """Do the job. Raises StorageError if even its failure cannot be written down."""

@@ -21,7 +21,7 @@ from calibrate.methods.oracle_classifier import OracleScores
 from calibrate.protocols import InferenceRefit
 from calibrate.records import DecisionMap, Findings, Quantity, SeparationCurve, Table
 from calibrate.sample import FloatArray, Sample
-from calibrate.statistics import area_under_curve
+from calibrate.statistics import area_under_curve, mean_error, weighted_mean
 from calibrate.task import InferenceTask, Nuisance
 
 CELLS = 81
@@ -144,10 +144,10 @@ def _distance(score: FloatArray, exact: FloatArray, events: Sample) -> tuple[flo
     away, mean, variance = np.abs(score - exact), 0.0, 0.0
     for label in (0, 1):
         rows = events.z[:, 0] == label
-        w = events.w[rows] / np.sum(events.w[rows])
-        centre = float(np.sum(w * away[rows]))
+        part = events.take(rows)
+        centre = float(weighted_mean(away[rows], part.w))
         mean += 0.5 * centre
-        variance += 0.25 * float(np.sum((w * (away[rows] - centre)) ** 2))
+        variance += 0.25 * mean_error(away[rows], centre, part.w, part.groups) ** 2
     return mean, variance**0.5
 
 

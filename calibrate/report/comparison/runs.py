@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from calibrate.data.training_sample import OPTIONS
 from calibrate.errors import ConfigurationError, MisfitError
 from calibrate.kinds_of_task import INFERENCE, REGRESSION, TRANSPORT
 from calibrate.records import Outcome
@@ -15,7 +16,10 @@ Options = Mapping[str, Any]
 KINDS = {"closure": REGRESSION, "transport": TRANSPORT, "score": INFERENCE, "likelihood": INFERENCE}
 """The kind of task of a run that has metrics whose names begin so."""
 FEWEST = 2
-UNRELATED = ("data.spectators", "data.uncalibrated", "data.tests")
+UNRELATED = (
+    *("data.spectators", "data.uncalibrated", "data.tests"),
+    *(f"data.{option}" for option in OPTIONS),
+)
 """Options of a dataset that change no number of a test sample that two runs share."""
 FILES = ("data.path", "data.target_path")
 """Where files are: what is in them is told by their sha256."""
