@@ -290,6 +290,13 @@ def test_the_merged_report_is_that_of_the_single_pass(run):
     assert set(one["notes"]) <= set(many["notes"])
 
 
+def test_what_merged_parts_do_not_hold_of_a_calibration_with_replicas_is_told(run):
+    options = ("method=mse", "method.degree=2", "data.path=train.h5", "output=refitted")
+    assert calibrate("run", *COLUMNS, *QUICK, *options, "replicas=3") == 0
+    assert evaluated(str(next(Path("refitted").glob("table/mse/*")))) == 0
+    assert any("own statistical error is not in the bins" in t for t in last("many")["warnings"])
+
+
 def test_chunks_do_not_change_the_numbers_and_finished_ones_are_kept(run, capsys):
     assert evaluated(run, "sweep.files=3") == 0
     first = last("many")["metrics"]["closure/nominal/median"]

@@ -22,6 +22,10 @@ from calibrate.records import ClosureCurve, Record, SlicedClosure
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics import Summary, bin_index, binned_sum, grouped_squares
 
+UNMERGED = (
+    "{}: the calibration's own statistical error is not in the bins of merged parts: evaluate some "
+    "of the files without -m to see it"
+)
 SLICED = ("mean", "mean_error", "std", "std_error", "iqr", "iqr_error")
 
 
@@ -165,7 +169,9 @@ class MergedView:
 
         outside, total, squares = self.shapes.pile.total(sums)
         known = self.shapes.facts.negative, float(total**2 / squares)
-        return told(self.method, curve.test, float(outside / total), *known, curve)
+        found = told(self.method, curve.test, float(outside / total), *known, curve)
+        replicated = self.shapes.first.statistical is not None
+        return [*found, UNMERGED.format(self.method)] if replicated else found
 
     def _summary(self, index: Callable[[Part], IntArray], bins: int, mode: bool = True) -> Summary:
         """Statistics of u; those of moments with errors in closed form, of the others bootstrap."""
@@ -213,13 +219,10 @@ class MergedView:
             return Sums(weight, squares, np.array(weighted) / weight)
 
     def _columns(self, r: Residual, quoted: bool) -> list[FloatArray]:
-        """z, and what is quoted beside the estimates, in the unit of u: Σ² and Σ⁴, the statistical
-        error of ẑ."""
+        """z, and what is quoted beside the estimates, in the unit of u: Σ² and Σ⁴."""
         columns, unit = [r.z], r.z if r.column.positive else np.ones_like(r.z)
         if quoted and r.sigma is not None:
             columns += [(r.sigma / unit) ** 2, (r.sigma / unit) ** 4]
-        if quoted and r.statistical is not None:
-            columns.append(r.statistical / unit)
         return columns
 
     def _quoted(self, sums: Sums, quoted: list[FloatArray]) -> list[FloatArray]:
