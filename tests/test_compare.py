@@ -290,8 +290,18 @@ def test_a_damaged_run_is_named(runs, capsys, file: str, content: str | None, me
 def test_a_run_without_numbers_to_compare_is_refused(runs):
     outcome = Outcome(("none",), {"none": {}}, {"none": {}}, (), {}, (), (), {}, "")
     bare = [Run(Path(name), outcome, {}) for name in ("a", "b")]
-    with pytest.raises(MisfitError, match="neither closure, transport"):
+    with pytest.raises(MisfitError, match="neither closure, uncertainty"):
         compare(bare)
+
+
+def test_uncertainties_alone_can_be_compared():
+    numbers = {"mse": {"uncertainty/nominal/rmse": Quantity(1.0, 0.1)}}
+    summaries = {"mse": FitSummary()}
+    outcome = Outcome(("mse",), numbers, {"mse": {}}, (), summaries, (), (), {}, "")
+    found = compare([Run(Path(name), outcome, {"seed": seed}) for seed, name in enumerate("ab")])
+    assert [list(each) for each in found.outcome.metrics.values()] == [
+        ["uncertainty/nominal/rmse"]
+    ] * 2
 
 
 def test_a_comparison_is_no_run_to_complete(runs):

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Protocol
 
 from calibrate.checks import positive_integer
-from calibrate.cli.processes import GLANCE, Worker, cores, dismiss, employed
+from calibrate.cli.processes import GLANCE, Worker, dismiss, employed
 from calibrate.cli.side_by_side import work_together
+from calibrate.cores import available
 from calibrate.sweep.job import KIND, PLANNED, RUN, Job
 from calibrate.sweep.ledger import Ledger
 
@@ -48,7 +49,7 @@ class Batched:
 
     def launch(self, folder: Path) -> None:
         """Have all planned jobs done."""
-        workers = self.workers or cores()
+        workers = self.workers or available()
         with Ledger(folder) as ledger:
             planned = [job for job in ledger.jobs() if job.state == PLANNED]
             batches = _batches(ledger, planned, self.together, workers)

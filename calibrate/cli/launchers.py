@@ -27,9 +27,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from calibrate.checks import positive_integer
 from calibrate.cli.batched import Batched
 from calibrate.cli.compose import initialised
-from calibrate.cli.processes import GLANCE, cores, dismiss, employed
+from calibrate.cli.processes import GLANCE, dismiss, employed
 from calibrate.cli.slurm import TARGET, Slurm
 from calibrate.cli.worker import do, load_libraries, work
+from calibrate.cores import available
 from calibrate.errors import ConfigurationError
 from calibrate.sweep.job import PLANNED
 from calibrate.sweep.ledger import Ledger
@@ -53,7 +54,7 @@ class Local:
     def launch(self, folder: Path) -> None:
         """Have all planned jobs done."""
         with Ledger(folder) as ledger:
-            number = min(self.workers or cores(), ledger.counts()[PLANNED])
+            number = min(self.workers or available(), ledger.counts()[PLANNED])
         if number <= 1:
             return work(folder)
         workers = [employed(folder) for _ in range(number)]

@@ -19,11 +19,6 @@ HEARING = 10.0
 Worker = subprocess.Popen[bytes]
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def employed(folder: Path, numbers: Sequence[int] = ()) -> Worker:
     """A worker with one thread: for the jobs of these numbers, all at once, or for any job after
     the other until there are none."""

@@ -7,7 +7,6 @@ positive by nature the experiments' convention is followed: the response ẑ/z.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 
 from calibrate.checks import count, finite_number, positive_integer, positive_number
 from calibrate.context import Context
+from calibrate.cores import threads
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration
 from calibrate.evaluators.histograms import response_edges, tail_edges
@@ -119,7 +119,7 @@ class Closure:
         ]
         answers: dict[str, list[Answer]] = {method: [] for method in fits}
         track = context.progress.track("closure", len(views))
-        with track as advance, ThreadPoolExecutor(_threads()) as pool:
+        with track as advance, ThreadPoolExecutor(threads()) as pool:
             for view, answer in zip(views, pool.map(View.answer, views), strict=True):
                 answers[view.method].append(answer)
                 advance(1)
@@ -210,13 +210,6 @@ class Closure:
 def _width(task: RegressionTask, residual: Residual) -> float:
     """The width of the training spectrum of a truth column."""
     return float(weighted_std(task.train.z[:, residual.component], task.train.w))
-
-
-def _threads() -> int:
-    """As many as numerical libraries are told to use, as in the workers of a sweep; else one for
-    each core."""
-    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(told) if told.isdigit() and int(told) else os.cpu_count() or 1
 
 
 def _findings(answers: Mapping[str, Sequence[Answer]]) -> Findings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from calibrate.context import Context
+from calibrate.cores import threads
 from calibrate.evaluators.parts import Part, StoredPart
 from calibrate.sample import Column, FloatArray, IntArray, Sample
 from calibrate.statistics import Poisson, Summary
@@ -63,8 +63,8 @@ class Pile:
         return self.parts[0].z_columns
 
     def each(self, function: Callable[[Part], T]) -> list[T]:
-        """The function of every part, in their order; as many in memory as there are cores."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        """The function of every part, in their order; as many in memory as there are threads."""
+        with ThreadPoolExecutor(threads()) as pool:
             return list(pool.map(lambda stored: function(stored.read()), self.parts))
 
     def total(self, function: Callable[[Part], FloatArray]) -> FloatArray:

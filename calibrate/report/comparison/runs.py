@@ -13,7 +13,13 @@ from calibrate.kinds_of_task import INFERENCE, REGRESSION, TRANSPORT
 from calibrate.records import Outcome
 
 Options = Mapping[str, Any]
-KINDS = {"closure": REGRESSION, "transport": TRANSPORT, "score": INFERENCE, "likelihood": INFERENCE}
+KINDS = {
+    "closure": REGRESSION,
+    "uncertainty": REGRESSION,
+    "transport": TRANSPORT,
+    "score": INFERENCE,
+    "likelihood": INFERENCE,
+}
 """The kind of task of a run that has metrics whose names begin so."""
 FEWEST = 2
 UNRELATED = (
