@@ -161,7 +161,7 @@ def test_a_killed_command_goes_on_and_leaves_nothing_half_written(fitted):
     left = {p.suffix for p in Path("out/runs").glob("*/*")} | {
         p.suffix for p in Path("out").glob(".*")
     }
-    assert left == {".json"}
+    assert left == {".json", ".log"}
 
 
 @pytest.mark.parametrize("published", [True, False])
