@@ -327,7 +327,7 @@ def outcome(**values: Quantity) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("samples", "expected"), [(SAME, {"a", "b"}), (INDEPENDENT, {"a"})], ids=str
+    ("samples", "expected"), [(SAME, {"a", "b"}), (INDEPENDENT, {"a"})], ids=[SAME, INDEPENDENT]
 )
 def test_the_best_is_nearest_to_the_reference_as_far_as_errors_tell(samples, expected):
     """1.001 and 1.0045, errors 0.001: apart by 3.5, the bound is 4 and the quadrature 2.8."""

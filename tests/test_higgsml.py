@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from calibrate.cli.compose import compose
-from calibrate.cli.instances import instantiated
 from calibrate.cli.planning import plan
 from calibrate.context import Context
 from calibrate.data.copies import Copies
@@ -324,8 +322,8 @@ def test_a_task_without_nuisances_is_refused(training: Path):
 def test_nuisances_of_the_command_line_are_those_of_the_task(training: Path, given):
     option = ",".join(f"{name}:{width}" for name, width in (given or {}).items())
     overrides = [f"data.nuisances={{{option}}}"] if given else []
-    composed = compose(["data=higgsml", "method=none", f"data.path={training}", *overrides])
-    task = instantiated(composed.data, "data").inference(Context())
+    chosen = ["data=higgsml", "method=baseline_classifier", f"data.path={training}"]
+    task = plan([*chosen, *overrides]).study.data.inference(Context())
     assert {each.name: each.width for each in task.nuisances} == (given or {"tau": 0.05})
 
 

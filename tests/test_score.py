@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from calibrate.apply import Options
 from calibrate.cli.apply import apply_run
 from calibrate.cli.compare import compare_runs
 from calibrate.cli.evaluate import evaluate
@@ -249,9 +250,7 @@ def test_runs_of_scores_are_compared(runs, tmp_path: Path, capsys):
 def test_a_score_is_neither_applied_nor_evaluated_elsewhere(runs, tmp_path: Path):
     for refused in (
         lambda: evaluate(str(runs[0]), ["data=angle"]),
-        lambda: apply_run(
-            str(runs[0]), "a.csv", str(tmp_path / "b.csv"), (), (), "flag", 10, None, False
-        ),
+        lambda: apply_run(str(runs[0]), ["a.csv", str(tmp_path / "b.csv")], Options()),
     ):
         with pytest.raises(
             MisfitError, match=r"score of signal over background.*score\(x, values\)"

@@ -259,7 +259,8 @@ class FittedGaussianAnsatz:
         found = self.network.maximum(torch.from_numpy(self.x_coordinates.forward(x)))
         t = found.t.numpy()
         jacobian = self.z_coordinates.jacobian(t.copy())
-        covariance = np.linalg.inv(found.precision.numpy())
+        precision = found.precision.numpy()
+        covariance = 1 / precision if precision.shape[-1] == 1 else np.linalg.inv(precision)
         covariance = covariance * jacobian[:, :, None] * jacobian[:, None, :]
         return self.z_coordinates.backward(t), covariance, found.converged.numpy()
 

@@ -51,6 +51,7 @@ class ResampledEnsemble:
     base: Regressor | None = None
     members: int = 40
     samples: str = BOOTSTRAP
+    evaluators: ClassVar[tuple[str, ...]] = ("uncertainty",)
 
     def __post_init__(self) -> None:
         if self.base is not None and not hasattr(self.base, "fit"):

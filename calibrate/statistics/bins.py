@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from calibrate.sample import FloatArray, IntArray
@@ -12,6 +10,8 @@ CELLS = 4096
 """Candidate edges: fine enough that 12 bins are equal to a percent."""
 
 TAIL = 1e-3
+TOGETHER = 256
+"""Cells that are summed at a time: the weights may be a memory map."""
 STRETCH = 512
 """Candidate edges that are looked at first: more than a bin of twelve has."""
 ITERATIONS = 20
@@ -99,9 +99,16 @@ def _cells(values: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray, F
     if edges.size < 2:
         half = 0.5 * max(abs(float(edges[0])), 1.0) * 1e-3
         edges = np.array([edges[0] - half, edges[0] + half])
-    parts = [w[a:b] for a, b in pairwise(bin_ends(values, edges))]
-    largest = max(float(np.max(np.abs(part), initial=0.0)) for part in parts)
-    first, second = (np.array([np.sum((part / largest) ** k) for part in parts]) for k in (1, 2))
+    ends = bin_ends(values, edges)
+    starts = range(0, ends.size - 1, TOGETHER)
+    pieces = [(w[s[0] : s[-1]], s[:-1] - s[0])
+              for s in (ends[i : i + TOGETHER + 1] for i in starts)]  # fmt: skip
+    largest = max(float(np.max(np.abs(piece), initial=0.0)) for piece, _ in pieces)
+    sums = [
+        np.stack([np.add.reduceat((piece / largest) ** k, cell) for k in (1, 2)])
+        for piece, cell in pieces
+    ]
+    first, second = np.concatenate(sums, axis=1)
     return edges, first, second
 
 
