@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import h5py
 import numpy as np
@@ -178,6 +179,19 @@ def test_an_attempt_that_died_around_the_rename_is_taken_over(fitted, published:
     assert Path("out.h5").is_file()
     assert list(Path("second").iterdir()) == []
     assert [path.name for path in Path("first").iterdir()] == [f"out.h5{RECORD}"]
+
+
+MEMORY = Path("/dev/shm")
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="needs a second file system")
+def test_jobs_on_another_file_system_are_refused_before_the_first(fitted, capsys):
+    if MEMORY.stat().st_dev == Path.cwd().stat().st_dev:
+        pytest.skip("temporary files are in memory here")
+    with TemporaryDirectory(dir=MEMORY) as other:
+        assert applied(f"sweep.dir={other}") == 2
+        assert "is on another file system than the outputs" in capsys.readouterr().err
+        assert list(Path(other).iterdir()) == []
 
 
 def test_what_stands_in_the_way_is_kept(fitted, capsys):

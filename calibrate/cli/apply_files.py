@@ -16,7 +16,7 @@ from calibrate.cli.apply_table import reported
 from calibrate.cli.compose import compose
 from calibrate.cli.launchers import launcher_of
 from calibrate.cli.sweep import Request, check_options, have_done
-from calibrate.errors import DataError, StorageError
+from calibrate.errors import ConfigurationError, DataError, StorageError
 from calibrate.storage import fitted_file, load_domain
 from calibrate.sweep.job import APPLY, DONE, KIND, Planned, content_hash
 from calibrate.sweep.ledger import FILE, Ledger
@@ -60,12 +60,18 @@ def _sources(patterns: Sequence[str]) -> list[Path]:
 
 
 def _made(where: Path, folder: Path) -> Path:
-    """The ledger's folder, which is made, as is that of the outputs."""
+    """The ledger's folder, which is made, as is that of the outputs; ConfigurationError if no file
+    can be moved from one to the other."""
     for path in (folder, where):
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"cannot create the folder {path}: {error.strerror}") from error
+    if where.stat().st_dev != folder.stat().st_dev:
+        raise ConfigurationError(
+            f"sweep.dir={where} is on another file system than the outputs in {folder}, and "
+            "finished files are renamed: choose a folder on the same one"
+        )
     return where
 
 
