@@ -14,7 +14,7 @@ import time
 import numpy as np
 import torch
 
-from calibrate.cli.processes import cores
+from calibrate import cores
 from calibrate.context import Context
 from calibrate.data.gaussian import Gaussian
 from calibrate.methods.bayesian import Bayesian
@@ -45,7 +45,7 @@ def main() -> None:
 def speed() -> None:
     """The training of one network, and of forty along the model axis."""
     print(f"\n{NETWORKS} networks of 10 000 events each; one by one takes {NETWORKS} times one")
-    for threads in sorted({1, cores()}):
+    for threads in sorted({1, cores.available()}):
         torch.set_num_threads(threads)
         print(f"{threads} threads: s of wall time and CPU for one and for {NETWORKS}; ratios")
         for name, method in SHAPES.items():
@@ -75,7 +75,7 @@ def _task(n: int, seed: int) -> RegressionTask:
 
 def spread() -> None:
     """σ_pred on the Gaussian example against the spread over independent samples."""
-    torch.set_num_threads(cores())
+    torch.set_num_threads(cores.available())
     x = _task(10_000, 0).tests["nominal"].x[:5000]
     network, bayesian = MSE(), Bayesian(prior_width=None)
     for n in SIZES:
