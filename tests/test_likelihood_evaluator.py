@@ -185,6 +185,14 @@ def test_a_workspace_that_cannot_be_written_is_refused_before_anything_is_fitted
     LikelihoodEvaluator(workspaces=False).check(unconstrained)
 
 
+def test_pyhf_that_is_not_there_is_missed_before_anything_is_fitted(monkeypatch):
+    monkeypatch.setattr("calibrate.inference.histfactory.find_spec", lambda name: None)
+    with pytest.raises(
+        ConfigurationError, match="needs pyhf: pip install"
+    ):
+        LikelihoodEvaluator(pyhf=True).check(task_of((1, QUARTER)))
+
+
 def test_bounds_of_the_strength_are_told():
     found = run(task_of((1, QUARTER)), {"frozen": Known(QUARTER)}, strengths=[0.98, 1.5])
     assert found.scalars["frozen"][f"{AT_QUARTER}/mu_low"].value == 0.98

@@ -25,7 +25,7 @@ from calibrate.evaluators.likelihood_tables import tables
 from calibrate.evaluators.point_model import Binning, Fillings, PointModel, Seen, inside
 from calibrate.evaluators.workspace import exported
 from calibrate.inference.coverage import PseudoExperiments, experiments
-from calibrate.inference.histfactory import pyhf_fit, required_width
+from calibrate.inference.histfactory import pyhf_fit, require_pyhf, required_width
 from calibrate.inference.profile import Profile
 from calibrate.protocols import InferenceRefit
 from calibrate.records import Findings, Quantity, Record, WorkspaceFile
@@ -93,11 +93,14 @@ class LikelihoodEvaluator:
 
     def check(self, task: InferenceTask) -> None:
         """Raise ConfigurationError for a task without observed points, for points beyond the
-        bounds of μ, and for a nuisance without a constraint that is to be in a workspace."""
+        bounds of μ, for a nuisance without a constraint that is to be in a workspace, and
+        without pyhf where it is asked for."""
         if not task.points:
             raise ConfigurationError("evaluator=likelihood needs observed points: name data.points")
         for nuisance in task.nuisances if self.workspaces else ():
             required_width(nuisance)
+        if self.pyhf:
+            require_pyhf()
         bounds = self._bounds()
         for point in task.points:
             if bounds is not None and not bounds[0] <= point.strength <= bounds[1]:

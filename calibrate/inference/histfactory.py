@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -158,18 +159,23 @@ class PyhfFit:
     twice_nll: float
 
 
+def require_pyhf() -> None:
+    """Raise ConfigurationError where pyhf is not installed."""
+    if find_spec("pyhf") is None:
+        raise ConfigurationError(
+            "evaluator.likelihood.pyhf=true needs pyhf: pip install 'hep-calibrate[pyhf]'"
+        )
+
+
 def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -> PyhfFit:
     """What pyhf (PyTorch for exact gradients, SciPy) finds in the workspace of a model, from its
     own start and from `start` (1+d,), μ and nuisances: templates may have several minima.
 
     Raises ConfigurationError without pyhf, FitError where it does not converge.
     """
-    try:
-        import pyhf
-    except ImportError as error:
-        raise ConfigurationError(
-            "evaluator.likelihood.pyhf=true needs pyhf: pip install 'hep-calibrate[pyhf]'"
-        ) from error
+    require_pyhf()
+    import pyhf
+
     optimizer = pyhf.optimize.scipy_optimizer(tolerance=1e-14, maxiter=100_000)
     with warnings.catch_warnings():
         # of PyTorch, how pyhf makes its tensors; of jsonschema, what pyhf calls
