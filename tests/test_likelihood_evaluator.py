@@ -187,9 +187,7 @@ def test_a_workspace_that_cannot_be_written_is_refused_before_anything_is_fitted
 
 def test_pyhf_that_is_not_there_is_missed_before_anything_is_fitted(monkeypatch):
     monkeypatch.setattr("calibrate.inference.histfactory.find_spec", lambda name: None)
-    with pytest.raises(
-        ConfigurationError, match="needs pyhf: pip install"
-    ):
+    with pytest.raises(ConfigurationError, match="needs pyhf: pip install"):
         LikelihoodEvaluator(pyhf=True).check(task_of((1, QUARTER)))
 
 

@@ -27,7 +27,7 @@ SWEEP = ("data=gaussian", "method=mse", "evaluator=[curves]", "compare_with=[]",
          "report.figures=false", "hydra/launcher=slurm")  # fmt: skip
 SMALL = "data.n=150"
 NETWORK = ("method.degree=null", "method.hidden=[4]", "method.epochs=1")
-LONG = ("data.n=2000", "method.degree=null", "method.hidden=[4]", "method.epochs=3000")
+LONG = ("data.n=2000", "method.degree=null", "method.hidden=[4]", "method.epochs=30000")
 HELD = "+hydra.launcher.additional_parameters.begin=now+1hour"
 CONF = Path("/etc/slurm/slurm.conf")
 LIMIT = 120.0
@@ -79,10 +79,12 @@ def background() -> Iterator[ThreadPoolExecutor]:
 
 
 def in_slurm(folder: Path, number: int) -> str:
-    """Wait until a job runs; its number in Slurm."""
+    """Wait until Slurm has started a job, before it has imported anything; its number there."""
     until((folder / "slurm").is_dir)  # the ledger is whole by then
-    until(lambda: jobs(folder)[number].state == RUNNING and jobs(folder)[number].slurm)
-    return str(jobs(folder)[number].slurm)
+    until(lambda: jobs(folder)[number].slurm)
+    known = str(jobs(folder)[number].slurm)
+    until(lambda: "JobState=RUNNING" in told("scontrol", "show", "job", known))
+    return known
 
 
 def followed(
@@ -101,7 +103,7 @@ def test_a_sweep_survives_what_a_cluster_does_to_it(
 ):
     """Of four jobs one is killed, one runs out of time, one out of memory."""
     folder = tmp_path / "sweep"
-    sizes = ("data.n=150,160,170,500000", "hydra.launcher.mem_per_cpu=600M")
+    sizes = ("data.n=150,160,170,1500000", "hydra.launcher.mem_per_cpu=600M")
     sweep = followed(background, folder, *sizes)
     killed, slow = in_slurm(folder, 0), in_slurm(folder, 1)
     told("scancel", "--batch", "--signal=KILL", killed)
