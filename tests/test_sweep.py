@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -544,6 +545,28 @@ def test_an_interrupted_sweep_says_how_it_goes_on(tmp_path: Path):
     assert "of 400 jobs are done; calibrate sweep retry" in told
     assert "Traceback" not in told
     assert set(states(folder)) == {DONE, PLANNED}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_interrupt_that_a_library_swallows_fails_no_job_and_ends_the_sweep(
+    swept, monkeypatch: pytest.MonkeyPatch, lost: bool
+):
+    """OmegaConf raises an error of its own where Ctrl-C hits it; a destructor loses it."""
+    _, folder = swept(*QUICK, "data.mu=0,1")
+    with Ledger(folder) as opened:
+        opened.again(DONE)
+        job = opened.claim(0)
+
+        def hit(*_: object) -> None:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            if not lost:
+                raise ConfigurationError("half a configuration")
+
+        monkeypatch.setattr("calibrate.cli.order.Order.run", hit)
+        with pytest.raises(KeyboardInterrupt):
+            do(opened, job)
+    assert states(folder) == [DONE if lost else PLANNED, PLANNED]
 
 
 # What was found

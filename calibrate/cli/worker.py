@@ -7,11 +7,14 @@ sweep is stopped, and when the process that started it is gone.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from calibrate.cli.order import Order, module_for
 from calibrate.errors import CalibrateError, NoJobError, StorageError
@@ -38,18 +41,44 @@ def load_libraries(ledger: Ledger) -> None:
 def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
     """Do a claimed job, and write down how it ended; a failure is told and goes no further."""
     order = Order.of(ledger, job, threads)
+    with _interrupts() as pressed:
+        try:
+            order.run(ledger.folder / str(job.folder))
+            ledger.finish(job)
+        except (CalibrateError, OSError) as error:
+            if pressed.is_set():
+                ledger.put_back(job)
+                raise KeyboardInterrupt from error
+            if isinstance(error, NoJobError):
+                ledger.stop(str(error))
+            fail(ledger, job, str(error))
+        except BaseException:
+            ledger.put_back(job)
+            raise
+        else:
+            tell(ledger, job.number)
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Whether Ctrl-C was pressed meanwhile. It raises KeyboardInterrupt as ever, but a library that
+    it hits may make an error of its own of it (OmegaConf does), or lose it in a destructor."""
+    before, pressed = signal.getsignal(signal.SIGINT), threading.Event()
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield pressed
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        order.run(ledger.folder / str(job.folder))
-        ledger.finish(job)
-    except (CalibrateError, OSError) as error:
-        if isinstance(error, NoJobError):
-            ledger.stop(str(error))
-        fail(ledger, job, str(error))
-    except BaseException:
-        ledger.put_back(job)
-        raise
-    else:
-        tell(ledger, job.number)
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def fail(ledger: Ledger, job: Job, error: str) -> None:
