@@ -547,6 +547,15 @@ def test_an_interrupted_sweep_says_how_it_goes_on(tmp_path: Path):
     assert set(states(folder)) == {DONE, PLANNED}
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: in the background it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("lost", [False, True])
 def test_an_interrupt_that_a_library_swallows_fails_no_job_and_ends_the_sweep(
     swept, monkeypatch: pytest.MonkeyPatch, lost: bool
