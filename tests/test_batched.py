@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from calibrate.cli.main import cli, guarded
 from calibrate.cli.side_by_side import work_together
 from calibrate.data.gaussian import Gaussian
+from calibrate.errors import ConfigurationError
 from calibrate.study import Fits, Loaded, fit
 from calibrate.sweep.job import DONE, FAILED, PLANNED, RUNNING
 from calibrate.sweep.ledger import FILE, Ledger
@@ -131,6 +134,24 @@ def test_an_interrupted_batch_is_planned_again(planned: Path, monkeypatch: pytes
     monkeypatch.setattr(Gaussian, "regression", interrupted)
     with pytest.raises(KeyboardInterrupt):
         work_together(planned, [0, 1, 2])
+    assert states(planned) == [PLANNED] * 3
+
+
+def test_an_interrupt_that_a_library_makes_an_error_of_fails_no_job_of_a_batch(
+    planned: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def hit(self: Gaussian, context: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ConfigurationError("half a configuration")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    monkeypatch.setattr(Gaussian, "regression", hit)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work_together(planned, [0, 1, 2])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert states(planned) == [PLANNED] * 3
 
 

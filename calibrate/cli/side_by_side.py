@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
 from calibrate.cli.order import created
 from calibrate.cli.run_log import logged
-from calibrate.cli.worker import do, fail, load_libraries, program, tell
+from calibrate.cli.worker import do, fail, interrupts, load_libraries, program, tell
 from calibrate.context import Silent
 from calibrate.errors import CalibrateError
 from calibrate.sweep.job import Job
@@ -50,19 +51,20 @@ def work_together(folder: Path, numbers: Sequence[int], threads: int | None = No
         torch.set_num_threads(threads)
     with Ledger(folder) as ledger:
         load_libraries(ledger)
-        batch = Batch(ledger, [job for n in numbers if (job := ledger.claim(n))])
-        try:
-            batch.work()
-        except BaseException:
-            batch.put_back()
-            raise
+        with interrupts() as pressed:
+            batch = Batch(ledger, [job for n in numbers if (job := ledger.claim(n))], pressed)
+            try:
+                batch.work()
+            except BaseException:
+                batch.put_back()
+                raise
 
 
 class Batch:
     """Claimed jobs; those that have ended, well or badly, are no longer among the `open` ones."""
 
-    def __init__(self, ledger: Ledger, jobs: Sequence[Job]) -> None:
-        self.ledger, self.open = ledger, list(jobs)
+    def __init__(self, ledger: Ledger, jobs: Sequence[Job], pressed: Event) -> None:
+        self.ledger, self.open, self.pressed = ledger, list(jobs), pressed
 
     def work(self) -> None:
         """Do all jobs. One that fails does so alone; if the common training itself breaks, because
@@ -102,6 +104,8 @@ class Batch:
         try:
             return work()
         except (CalibrateError, OSError) as error:
+            if self.pressed.is_set():
+                raise KeyboardInterrupt from error
             self.open.remove(job)
             fail(self.ledger, job, str(error))
             return None

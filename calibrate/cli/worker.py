@@ -41,7 +41,7 @@ def load_libraries(ledger: Ledger) -> None:
 def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
     """Do a claimed job, and write down how it ended; a failure is told and goes no further."""
     order = Order.of(ledger, job, threads)
-    with _interrupts() as pressed:
+    with interrupts() as pressed:
         try:
             order.run(ledger.folder / str(job.folder))
             ledger.finish(job)
@@ -62,7 +62,7 @@ def do(ledger: Ledger, job: Job, threads: int | None = None) -> None:
 
 
 @contextmanager
-def _interrupts() -> Iterator[threading.Event]:
+def interrupts() -> Iterator[threading.Event]:
     """Whether Ctrl-C was pressed meanwhile. It raises KeyboardInterrupt as ever, but a library that
     it hits may make an error of its own of it (OmegaConf does), or lose it in a destructor."""
     before, pressed = signal.getsignal(signal.SIGINT), threading.Event()
