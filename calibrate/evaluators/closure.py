@@ -20,6 +20,7 @@ from calibrate.context import Context
 from calibrate.cores import threads
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Calibration
+from calibrate.evaluators.answer import Answer, Binning, Scalars
 from calibrate.evaluators.histograms import response_edges, tail_edges
 from calibrate.evaluators.merged_closure import Axis, merged_views
 from calibrate.evaluators.parts import StoredPart
@@ -28,7 +29,7 @@ from calibrate.evaluators.residuals import Residual, residuals
 from calibrate.evaluators.resolution import is_transverse_momentum, term_table
 from calibrate.evaluators.slices import Sliced, Slicing, sliced_table, slicings
 from calibrate.evaluators.tables import closure_table, failing_table
-from calibrate.evaluators.view import Answer, Binning, Scalars, View
+from calibrate.evaluators.view import View
 from calibrate.protocols import Refit
 from calibrate.records import MINIMUM_EFFECTIVE, Findings, Record, Table
 from calibrate.sample import Column, FloatArray, Sample

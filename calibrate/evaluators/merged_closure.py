@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calibrate.evaluators.answer import Binning
 from calibrate.evaluators.histograms import RARE, far_edges, shown_edges
 from calibrate.evaluators.merged_histograms import Shapes, Spread
-from calibrate.evaluators.merged_view import Cut, MergedView
+from calibrate.evaluators.merged_view import MergedView
 from calibrate.evaluators.parts import Part
 from calibrate.evaluators.pile import Facts, Pile
 from calibrate.evaluators.residuals import Residual
-from calibrate.evaluators.slices import Slicing
-from calibrate.evaluators.view import Binning
+from calibrate.evaluators.slices import Cut, Slicing
 from calibrate.records import MINIMUM_EFFECTIVE
 from calibrate.sample import FloatArray
 

@@ -4,20 +4,20 @@ sample under one method, part by part. The numbers are those of `view`."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from calibrate.evaluators.answer import Answer, Binning, Scalars, curve_record
 from calibrate.evaluators.merged_differences import difference_scalars
 from calibrate.evaluators.merged_histograms import Shapes
 from calibrate.evaluators.parts import Part
 from calibrate.evaluators.pile import one_bin
 from calibrate.evaluators.residuals import Residual
-from calibrate.evaluators.resolution import resolution_fit, term_scalars
-from calibrate.evaluators.slices import Slicing, failing_cells
+from calibrate.evaluators.slices import Cut, sliced_record
 from calibrate.evaluators.told import told
-from calibrate.evaluators.view import Answer, Binning, Scalars, bias_metrics, locations
+from calibrate.evaluators.view import bias_metrics, locations
 from calibrate.records import ClosureCurve, Record, SlicedClosure
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics import Summary, bin_index, binned_sum, grouped_squares
@@ -26,16 +26,6 @@ UNMERGED = (
     "{}: the calibration's own statistical error is not in the bins of merged parts: evaluate some "
     "of the files without -m to see it"
 )
-SLICED = ("mean", "mean_error", "std", "std_error", "iqr", "iqr_error")
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A column in slices, by edges that are the same for all parts."""
-
-    slicing: Slicing
-    edges: FloatArray
-    unit: str
 
 
 @dataclass(frozen=True)
@@ -75,12 +65,7 @@ class MergedView:
 
     def answer(self) -> Answer:
         """Everything this view contributes."""
-        curve, sliced = self.curve(), [self.sliced(cut) for cut in self.cuts]
-        fit, reason = resolution_fit(curve) if self.nsc else (None, None)
-        scalars = self.scalars(curve) | (term_scalars(fit) if fit else {})
-        warnings = [*self.warnings(curve), reason, *map(failing_cells, sliced)]
-        known = [text for text in warnings if text]
-        return Answer(curve, sliced, fit, scalars, self.histograms(), known)
+        return Answer.of(self, self.curve(), [self.sliced(cut) for cut in self.cuts])
 
     def histograms(self) -> list[Record]:
         """The response, its tails if it has any, and the pulls where Σ(x) is quoted."""
@@ -93,29 +78,17 @@ class MergedView:
 
     def curve(self) -> ClosureCurve:
         """Statistics in bins of z."""
-        edges, bins = self.binning.z_edges, self.binning.z_edges.size - 1
+        bins = self.binning.z_edges.size - 1
         found = self._summary(self._index, bins)
         core = self.shapes.cores(self._index, found)
         sums = self._sums(self._index, bins, quoted=True)
         z_mean, *quoted = sums.means
         unknown, r = np.full(bins, np.nan), self.shapes.first
         sigma, sigma_error = self._quoted(sums, quoted) if r.sigma is not None else [unknown] * 2
-        return ClosureCurve(
-            method=self.method,
-            test=r.label,
-            z_name=r.column.name,
-            z_unit=r.column.unit,
-            relative=r.column.positive,
-            tolerance=self.binning.tolerance,
-            edges=edges,
+        return curve_record(
+            *(self.method, r, self.binning, found, core),
             z_mean=z_mean,
             n_effective=sums.n_effective,
-            **{each.name: getattr(found, each.name) for each in fields(found)},
-            fit_low=core.low,
-            fit_high=core.high,
-            fit_chi2=core.chi2,
-            fit_ndf=core.ndf,
-            fit_probability=core.probability,
             calibration_error=unknown,
             sigma=sigma,
             sigma_error=sigma_error,
@@ -135,22 +108,9 @@ class MergedView:
             return np.where(inside, place * bins + z, -1)
 
         found = self._summary(cell, slices * bins, mode=False)
-        sums, r = self._sums(cell, slices * bins), self.shapes.first
-        return SlicedClosure(
-            method=self.method,
-            test=r.label,
-            z_name=r.column.name,
-            z_unit=r.column.unit,
-            relative=r.column.positive,
-            tolerance=self.binning.tolerance,
-            by=cut.slicing.name,
-            by_unit=cut.unit,
-            edges=edges,
-            by_edges=cut.edges,
-            z_mean=sums.means[0].reshape(slices, bins),
-            n_effective=sums.n_effective.reshape(slices, bins),
-            **{name: getattr(found, name).reshape(slices, bins) for name in SLICED},
-        )
+        sums = self._sums(cell, slices * bins)
+        about = (self.method, self.shapes.first, cut, edges, self.binning.tolerance)
+        return sliced_record(*about, found, sums.means[0], sums.n_effective)
 
     def scalars(self, curve: ClosureCurve) -> Scalars:
         """The metrics of this test sample; those without a value are left out."""

@@ -14,8 +14,16 @@ from calibrate.errors import ConfigurationError
 from calibrate.evaluators.residuals import Residual, binned_mean, effective_events
 from calibrate.records import FAILS, MINIMUM_EFFECTIVE, TOO_FEW, SlicedClosure, Table
 from calibrate.sample import FloatArray, IntArray, Sample
-from calibrate.statistics import Fluctuations, bin_index, equal_statistics_edges, summarise
+from calibrate.statistics import (
+    Fluctuations,
+    Summary,
+    bin_index,
+    equal_statistics_edges,
+    summarise,
+)
 
+QUANTITIES = ("mean", "mean_error", "std", "std_error", "iqr", "iqr_error")
+"""What is known of u in each cell."""
 ABSOLUTE = re.compile(r"abs\((?P<name>.+)\)|\|(?P<between>.+)\|")
 
 
@@ -53,12 +61,18 @@ class Slicing:
 
 
 @dataclass(frozen=True)
-class Sliced:
-    """The slice (n,) of each event of one test sample, shared by all methods."""
+class Cut:
+    """A column in slices: their edges, and the column's unit."""
 
     slicing: Slicing
     edges: FloatArray
     unit: str
+
+
+@dataclass(frozen=True)
+class Sliced(Cut):
+    """The slice (n,) of each event of one test sample, shared by all methods."""
+
     index: IntArray
 
     @classmethod
@@ -112,8 +126,24 @@ def sliced_closure(
     cell, cells = np.where(inside, sliced.index * bins + z_index, -1), slices * bins
     w = sample.w
     found = summarise(residual.u, w, cell, cells, fluctuations, ascending=residual.ascending)
-    names = ("mean", "mean_error", "std", "std_error", "iqr", "iqr_error")
-    arrays = {name: getattr(found, name).reshape(slices, bins) for name in names}
+    z_mean = binned_mean(residual.z, w, cell, cells)
+    n_effective = effective_events(w, cell, cells, sample.groups)
+    about = (method, residual, sliced, z_edges, tolerance)
+    return sliced_record(*about, found, z_mean, n_effective)
+
+
+def sliced_record(
+    method: str,
+    residual: Residual,
+    cut: Cut,
+    z_edges: FloatArray,
+    tolerance: float,
+    found: Summary,
+    z_mean: FloatArray,
+    n_effective: FloatArray,
+) -> SlicedClosure:
+    """The record of statistics in cells, bin after bin and slice after slice."""
+    shape = cut.edges.size - 1, z_edges.size - 1
     return SlicedClosure(
         method=method,
         test=residual.label,
@@ -121,13 +151,13 @@ def sliced_closure(
         z_unit=residual.column.unit,
         relative=residual.column.positive,
         tolerance=tolerance,
-        by=sliced.slicing.name,
-        by_unit=sliced.unit,
+        by=cut.slicing.name,
+        by_unit=cut.unit,
         edges=z_edges,
-        by_edges=sliced.edges,
-        z_mean=binned_mean(residual.z, w, cell, cells).reshape(slices, bins),
-        n_effective=effective_events(w, cell, cells, sample.groups).reshape(slices, bins),
-        **arrays,
+        by_edges=cut.edges,
+        z_mean=z_mean.reshape(shape),
+        n_effective=n_effective.reshape(shape),
+        **{name: getattr(found, name).reshape(shape) for name in QUANTITIES},
     )
 
 
@@ -145,17 +175,14 @@ def failing_cells(curve: SlicedClosure) -> str | None:
 def sliced_table(curve: SlicedClosure) -> Table:
     """One row per slice and bin that holds events, with its state."""
     u = "" if curve.relative else curve.z_unit
-    quantities = ("mean", "mean_error", "std", "std_error", "iqr", "iqr_error")
-    columns = ("by_low", "by_high", "z_low", "z_high", "n_effective", *quantities, "state")
+    columns = ("by_low", "by_high", "z_low", "z_high", "n_effective", *QUANTITIES, "state")
     by, z = curve.by_unit, curve.z_unit
-    units = (by, by, z, z, "", *[u] * len(quantities), "")
-    return Table(columns, units, tuple(_rows(curve, quantities)))
+    units = (by, by, z, z, "", *[u] * len(QUANTITIES), "")
+    return Table(columns, units, tuple(_rows(curve)))
 
 
-def _rows(
-    curve: SlicedClosure, quantities: tuple[str, ...]
-) -> Iterator[tuple[str | float | None, ...]]:
-    arrays = [getattr(curve, name) for name in ("n_effective", *quantities)]
+def _rows(curve: SlicedClosure) -> Iterator[tuple[str | float | None, ...]]:
+    arrays = [getattr(curve, name) for name in ("n_effective", *QUANTITIES)]
     for s, b in zip(*np.nonzero(curve.n_effective > 0), strict=True):
         bounds = (*curve.by_edges[s : s + 2], *curve.edges[b : b + 2])
         values = (*bounds, *(array[s, b] for array in arrays))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from calibrate.estimate import Calibration, Replicated
+from calibrate.evaluators.answer import Answer, Binning, Scalars, curve_record
 from calibrate.evaluators.histograms import pull_histogram, response_histogram, tail_histogram
 from calibrate.evaluators.residuals import (
     Residual,
@@ -16,15 +16,13 @@ from calibrate.evaluators.residuals import (
     effective_events,
     shared_error,
 )
-from calibrate.evaluators.resolution import resolution_fit, term_scalars
-from calibrate.evaluators.slices import Sliced, failing_cells, sliced_closure
+from calibrate.evaluators.slices import Sliced, sliced_closure
 from calibrate.evaluators.told import told
 from calibrate.records import (
     MINIMUM_EFFECTIVE,
     ClosureCurve,
     Quantity,
     Record,
-    ResolutionFit,
     SlicedClosure,
 )
 from calibrate.sample import FloatArray, IntArray, Sample
@@ -40,30 +38,6 @@ from calibrate.statistics import (
 from calibrate.task import ClosedForm
 
 COVERAGE_LEVELS = {"coverage_68": 1.0, "coverage_95": 1.96}
-
-Scalars = dict[str, Quantity]
-
-
-@dataclass(frozen=True)
-class Binning:
-    """Edges in z and in u of one truth column of one test sample, edges out to the tails of u if
-    it has any, and the bias to tolerate."""
-
-    z_edges: FloatArray
-    u_edges: FloatArray
-    tail_edges: FloatArray | None
-    tolerance: float
-
-
-class Answer(NamedTuple):
-    """What one view contributes to the findings."""
-
-    curve: ClosureCurve
-    sliced: list[SlicedClosure]
-    resolution: ResolutionFit | None
-    scalars: Scalars
-    histograms: list[Record]
-    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -95,12 +69,7 @@ class View:
 
     def answer(self) -> Answer:
         """Everything this view contributes; numpy leaves other threads room to work."""
-        curve, sliced = self.curve(), self.sliced()
-        fit, reason = resolution_fit(curve) if self.nsc else (None, None)
-        scalars = self.scalars(curve) | (term_scalars(fit) if fit else {})
-        warnings = [*self.warnings(curve), reason, *map(failing_cells, sliced)]
-        told = [text for text in warnings if text]
-        return Answer(curve, sliced, fit, scalars, self.histograms(), told)
+        return Answer.of(self, self.curve(), self.sliced())
 
     def sliced(self) -> list[SlicedClosure]:
         """Statistics in bins of z × slices of other columns."""
@@ -118,22 +87,10 @@ class View:
         sigma, sigma_error = self._quoted(index, bins)
         exact = self.closed_form
         unknown = np.full(bins, np.nan)
-        return ClosureCurve(
-            method=self.method,
-            test=r.label,
-            z_name=r.column.name,
-            z_unit=r.column.unit,
-            relative=r.column.positive,
-            tolerance=self.binning.tolerance,
-            edges=self.binning.z_edges,
+        return curve_record(
+            *(self.method, r, self.binning, found, core),
             z_mean=z_mean,
             n_effective=effective_events(w, index, bins, self.sample.groups),
-            **{each.name: getattr(found, each.name) for each in fields(found)},
-            fit_low=core.low,
-            fit_high=core.high,
-            fit_chi2=core.chi2,
-            fit_ndf=core.ndf,
-            fit_probability=core.probability,
             calibration_error=self._shared(index, bins),
             sigma=sigma,
             sigma_error=sigma_error,
