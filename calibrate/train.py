@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 LBFGS_HISTORY = 20
 LINE_SEARCH_EVALUATIONS = 1.25
 GRADIENT_TOLERANCE = 1e-7
-CHANGE_TOLERANCE = 1e-10
+CHANGE_TOLERANCE = 1e-8
 
 
 class DivergedError(FitError):
@@ -49,6 +49,8 @@ def minimise_full_batch(
 ) -> Minimisation:
     """L-BFGS on the whole sample, at most `steps` iterations, the parameters kept in float64.
 
+    The loss, in nat per event, has to be summed in float64, whatever the networks' precision: a
+    float32 is a staircase on which line searches fail and a fit ends long before its minimum.
     SciPy's implementation: torch's own imports its compiler on first use, which takes longer
     than the Gaussian example's fit. Raises DivergedError if the loss is not finite anywhere.
     """

@@ -166,16 +166,15 @@ class GaussianAnsatz:
         pairs = self._pairs(*arrays, context)
         dtype, device = PRECISIONS[self.precision], resolve(context.device)
         network.to(device=device, dtype=dtype)
-        x, t, w, log_w = (
-            torch.as_tensor(a, dtype=dtype, device=device) for a in (*arrays, pairs.log_weight)
-        )
+        x, t = (torch.as_tensor(a, dtype=dtype, device=device) for a in arrays[:2])
+        w, log_w = (torch.as_tensor(a, device=device) for a in (arrays[2], pairs.log_weight))
         first, second = (torch.as_tensor(index, device=device) for index in (pairs.x, pairs.z))
         x_pairs, t_pairs = x[first], t[second]
         prior = 0.5 / (self.weight_prior**2 * n_effective)
 
         def bound(heads: Heads) -> Tensor:
-            joint = network.value(heads, x, t)
-            product = network.value(heads.take(first), x_pairs, t_pairs)
+            joint = network.value(heads, x, t).double()
+            product = network.value(heads.take(first), x_pairs, t_pairs).double()
             return donsker_varadhan(joint, w, product, log_w)
 
         def loss() -> Tensor:
@@ -216,7 +215,7 @@ def offset(heads: Heads, w: Tensor) -> Tensor:
     """Σw|D(x)|²/Σw, whose penalty keeps B(x) near the maximum of f; zero where D = 0."""
     if heads.d is None:
         return w.new_zeros(())
-    return (w * (heads.d**2).sum(-1)).sum() / w.sum()
+    return (w * (heads.d.double() ** 2).sum(-1)).sum() / w.sum()
 
 
 @dataclass(frozen=True)

@@ -212,17 +212,19 @@ class _Fit:
         return network
 
     def minimise(self, name: str, network: SkipMLP, target: FloatArray, loss: Loss) -> Minimisation:
-        """Bring a network to the least loss to a target (n,) or (n, k), in single precision."""
+        """Bring a network to the least loss to a target (n,) or (n, k): a network in single
+        precision, a loss that is summed in double."""
         context = self.context.child(name)
         device = resolve(context.device)
         network.float().to(device)
-        arrays = (self.t, target.reshape(len(target), -1), self.w)
-        t, y, w = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in arrays)
+        t = torch.as_tensor(self.t, dtype=torch.float32, device=device)
+        y = torch.as_tensor(target.reshape(len(target), -1), device=device)
+        w = torch.as_tensor(self.w, device=device)
         deep = network.deep_parameters()
 
         def penalised() -> Tensor:
             weights = sum((p**2).sum() for p in deep)
-            return loss(network(t), y, w) + 0.5 / self.effective_size * weights
+            return loss(network(t).double(), y, w) + 0.5 / self.effective_size * weights
 
         with threads_for(len(t) * sum(p.numel() for p in deep if p.ndim == 1)):
             parameters = list(network.parameters())
