@@ -26,6 +26,14 @@ EXPERIMENT = "experiment"
 VERSION_BASE = "1.3"
 EXTRAS = {"submitit_slurm": "slurm", "joblib": "joblib"}
 """Launchers that a plugin of Hydra's brings, and the extra that installs it."""
+INSTEAD = {
+    "hydra.run.dir": "output=FOLDER is where run folders are created",
+    "hydra.sweep.dir": "sweep.dir=FOLDER is a sweep's folder",
+    "hydra.sweep.subdir": "the folders of a sweep's jobs are numbered",
+    "hydra.output_subdir": "a run keeps its configuration as config.yaml",
+    "hydra.job.chdir": "a run stays in the folder it was started in",
+}
+"""Keys of Hydra's that have no effect here, and what has."""
 EXPRESSION_SIGNS = set("()<>&|`!")
 
 
@@ -35,6 +43,7 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     Raises ConfigurationError, with the nearest spelling, for anything that does not exist.
     """
     parsed = parse(overrides)
+    _refuse_without_effect(parsed)
     _require_choices(parsed)
     overrides = with_defaults(overrides, parsed)
     with initialised():
@@ -123,6 +132,13 @@ def is_sweep(overrides: Sequence[str]) -> bool:
 def named_groups(overrides: Sequence[str]) -> set[str]:
     """The groups and keys that the overrides name."""
     return {override.key_or_group.split("@")[0] for override in parse(overrides)}
+
+
+def _refuse_without_effect(parsed: Sequence[Override]) -> None:
+    for override in parsed:
+        if override.key_or_group in INSTEAD:
+            key = override.key_or_group
+            raise ConfigurationError(f"{key} has no effect here: {INSTEAD[key]}")
 
 
 def _require_choices(parsed: Sequence[Override]) -> None:
