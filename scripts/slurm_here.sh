@@ -1,37 +1,51 @@
 #!/usr/bin/env bash
-# A Slurm cluster of one node on this machine, for `pytest -m slurm`; needs root on Debian or Ubuntu.
+# A Slurm cluster on this machine, for `pytest -m slurm`; needs root on Debian or Ubuntu.
 #
-#     scripts/slurm_here.sh start     install (slurm-wlm, munge), start, wait until the node is idle
+#     scripts/slurm_here.sh start [--nodes N] [--accounts]
+#                                     install (slurm-wlm, munge), start, wait until the nodes are idle
 #     scripts/slurm_here.sh status    what runs
 #     scripts/slurm_here.sh stop      stop the daemons and remove their files
 #
 # Exit status 3: a cluster is not possible here, with the reason. Partitions: `main` (default), and
 # `urgent`, whose jobs preempt those of `main`, which are requeued. Memory limits are enforced by
-# polling, once a second, since containers rarely hand out cgroups. The node claims four cores at
-# least, so that some jobs run at a time anywhere. Users other than root are not served. A slurm.conf that this script did not write is left alone.
+# polling, once a second, since containers rarely hand out cgroups. The nodes, one by default, claim
+# four cores at least in all, so that some jobs run at a time anywhere. With --accounts (slurmdbd,
+# mariadb-server) ends of jobs are kept for sacct, and the controller forgets them after two seconds:
+# what a cluster says of yesterday's jobs. Users other than root are not served. A slurm.conf that
+# this script did not write is left alone.
 set -euo pipefail
 
 conf=/etc/slurm/slurm.conf
 mark="# Written by calibrate's scripts/slurm_here.sh"
 state=/var/lib/calibrate-slurm
+database_conf=/etc/slurm/slurmdbd.conf
+nodes=1 accounts=
 
 impossible() { echo "slurm_here: no cluster here: $*" >&2; exit 3; }
 
-answers() { [[ $(sinfo --noheader --partition=main --format=%T 2>/dev/null) =~ ^(idle|mixed|allocated) ]]; }
+answers() {  # all nodes of the partition
+  local told
+  told=$(sinfo --noheader --Node --partition=main --format=%T 2>/dev/null) && [[ $told ]] || return 1
+  ! grep -qvE '^(idle|mixed|allocated)' <<<"$told"
+}
 
 ours() { head -n 1 "$conf" 2>/dev/null | grep -qxF "$mark"; }
 
 install_packages() {
-  command -v slurmctld slurmd munged sbatch >/dev/null && return
-  command -v apt-get >/dev/null || impossible "slurm-wlm is not installed, and there is no apt-get"
+  local wanted=(slurm-wlm munge) programs=(slurmctld slurmd munged sbatch)
+  [[ ! $accounts ]] || { wanted+=(slurmdbd mariadb-server); programs+=(slurmdbd mariadbd); }
+  for each in "${programs[@]}"; do command -v "$each" >/dev/null || break; each=; done
+  [[ $each ]] || return 0
+  command -v apt-get >/dev/null || impossible "${wanted[*]} are not installed, and there is no apt-get"
   export DEBIAN_FRONTEND=noninteractive
-  { apt-get update && apt-get install -y --no-install-recommends slurm-wlm munge; } \
-    >"$state/apt.log" 2>&1 || impossible "apt-get cannot install slurm-wlm and munge: $(tail -n 1 "$state/apt.log")"
+  { apt-get update && apt-get install -y --no-install-recommends "${wanted[@]}"; } \
+    >"$state/apt.log" 2>&1 || impossible "apt-get cannot install ${wanted[*]}: $(tail -n 1 "$state/apt.log")"
 }
 
 write_conf() {
-  local host cpus memory
+  local host cpus memory storage="AccountingStorageType=accounting_storage/none"
   host=$(hostname -s) cpus=$(( $(nproc) > 4 ? $(nproc) : 4 )) memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
+  [[ ! $accounts ]] || storage=$'AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=127.0.0.1\nMinJobAge=2'
   mkdir -p /etc/slurm
   cat >"$conf" <<CONF
 $mark
@@ -41,11 +55,11 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 StateSaveLocation=$state/controller
-SlurmdSpoolDir=$state/node
+SlurmdSpoolDir=$state/%n
 SlurmctldPidFile=$state/slurmctld.pid
-SlurmdPidFile=$state/slurmd.pid
+SlurmdPidFile=$state/slurmd-%n.pid
 SlurmctldLogFile=$state/slurmctld.log
-SlurmdLogFile=$state/slurmd.log
+SlurmdLogFile=$state/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -55,7 +69,7 @@ SlurmdParameters=config_overrides
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
-AccountingStorageType=accounting_storage/none
+$storage
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
@@ -63,9 +77,9 @@ SlurmdTimeout=60
 KillWait=2
 ReturnToService=2
 DefMemPerCPU=1000
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory State=UNKNOWN
-PartitionName=main Nodes=$host Default=YES PriorityTier=1 MaxTime=INFINITE State=UP
-PartitionName=urgent Nodes=$host PriorityTier=2 MaxTime=INFINITE State=UP
+NodeName=here[1-$nodes] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((17000 + 1))-$((17000 + nodes))] CPUs=$(( (cpus + nodes - 1) / nodes )) RealMemory=$((memory / nodes)) State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES PriorityTier=1 MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes=ALL PriorityTier=2 MaxTime=INFINITE State=UP
 CONF
 }
 
@@ -77,16 +91,47 @@ start_munge() {
   touch "$state/munge_is_ours"
 }
 
+start_accounts() {
+  local port=33066 data=$state/database
+  install -d -o mysql -g mysql "$data"
+  mariadb-install-db --no-defaults --user=mysql --datadir="$data" --skip-test-db >"$state/mariadb.log" 2>&1
+  mariadbd --no-defaults --user=mysql --datadir="$data" --socket="$data/socket" --port=$port \
+    --bind-address=127.0.0.1 --pid-file="$data/mariadbd.pid" >>"$state/mariadb.log" 2>&1 &
+  until mariadb --no-defaults --socket="$data/socket" 2>/dev/null \
+      -e "create user slurm@localhost identified by 'slurm', slurm@'127.0.0.1' identified by 'slurm';
+          grant all on slurm_acct_db.* to slurm@localhost; grant all on slurm_acct_db.* to slurm@'127.0.0.1'"; do
+    kill -0 $! 2>/dev/null || impossible "the database does not start: $(tail -n 1 "$state/mariadb.log")"
+    sleep 0.2
+  done
+  install -m 600 /dev/null "$database_conf"
+  cat >"$database_conf" <<CONF
+$mark
+DbdHost=localhost
+AuthType=auth/munge
+SlurmUser=root
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort=$port
+StorageUser=slurm
+StoragePass=slurm
+LogFile=$state/slurmdbd.log
+PidFile=$state/slurmdbd.pid
+CONF
+  slurmdbd
+  until sacctmgr --noheader list cluster >/dev/null 2>&1; do sleep 0.2; done
+}
+
 start() {
   [[ $EUID == 0 ]] || impossible "only root can start its daemons"
   ours || [[ ! -e $conf ]] || impossible "$conf is not this script's: use that cluster"
-  if ours && answers; then status; return; fi
-  mkdir -p "$state/controller" "$state/node"
+  if ours && answers; then echo "slurm_here: runs already"; status; return; fi
+  mkdir -p "$state/controller"
   install_packages
   write_conf
   start_munge
+  [[ ! $accounts ]] || start_accounts
   slurmctld -c
-  slurmd
+  for (( node = 1; node <= nodes; node++ )); do slurmd -N "here$node"; done
   local waited=0
   until answers; do
     sleep 0.2
@@ -107,10 +152,12 @@ stop() {
   [[ $EUID == 0 ]] || impossible "only root can stop its daemons"
   ours || { echo "slurm_here: no cluster of this script's is set up"; return; }
   if answers; then scancel --user=root && sleep 1; fi
-  end_daemon slurmd "$state/slurmd.pid"
+  for pid in "$state"/slurmd-*.pid; do end_daemon slurmd "$pid"; done
   end_daemon slurmctld "$state/slurmctld.pid"
+  end_daemon slurmdbd "$state/slurmdbd.pid"
+  end_daemon mariadbd "$state/database/mariadbd.pid"
   [[ ! -e $state/munge_is_ours ]] || end_daemon munged /run/munge/munged.pid
-  rm -rf "$conf" "$state"
+  rm -rf "$conf" "$database_conf" "$state"
   echo "slurm_here: stopped"
 }
 
@@ -120,7 +167,17 @@ status() {
   squeue
 }
 
-case ${1-} in
-  start | stop | status) "$1" ;;
-  *) echo "usage: scripts/slurm_here.sh start|stop|status" >&2; exit 2 ;;
-esac
+usage() { echo "usage: scripts/slurm_here.sh start [--nodes N] [--accounts] | stop | status" >&2; exit 2; }
+
+task=${1-}
+[[ $task =~ ^(start|stop|status)$ ]] || usage
+shift
+while (( $# )); do
+  case $task$1 in
+    start--accounts) accounts=yes ;;
+    start--nodes) [[ ${2-} =~ ^[1-9]$ ]] || usage; nodes=$2; shift ;;
+    *) usage ;;
+  esac
+  shift
+done
+"$task"
