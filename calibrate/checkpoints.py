@@ -19,7 +19,9 @@ log = logging.getLogger("calibrate")
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """Checkpoints in a folder, one file for each training, written `every` so many seconds."""
+    """Checkpoints in a folder, one file for each training, written `every` so many seconds. It and
+    the one around it are made if they are missing, but none above: a shared folder that is away for
+    a while does not become one of this machine."""
 
     path: Path
     every: float
@@ -56,7 +58,8 @@ class FileCheckpoint:
         if not (due or (over and self.path.is_file())):
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path.parent.parent, self.path.parent):
+                folder.mkdir(exist_ok=True)
             save_state(self.path, KIND, {"training": self.training, **state()})
         except (OSError, StorageError) as error:
             log.warning(f"no checkpoint: {error}")

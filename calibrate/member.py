@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import vector_to_parameters
 
 from calibrate.context import Context
 from calibrate.nn.objectives import Objective
@@ -19,6 +22,7 @@ from calibrate.sample import FloatArray
 from calibrate.seeding import generator, stream_seed
 from calibrate.train import DivergedError, Minimisation
 
+log = logging.getLogger("calibrate")
 Trained = Minimisation | DivergedError
 Column = np.ndarray[Any, np.dtype[Any]]
 
@@ -74,6 +78,15 @@ class Member:
         stopped = self.schedule.patience is not None
         return str(self.objective), sizes, steps, stopped, self.context.device
 
+    @property
+    def identity(self) -> str:
+        """What tells its training from the others of a run: its streams, its shape and its events,
+        since refits to other events have the same streams. Who it is trained with has no say."""
+        events = hashlib.sha256()
+        for column in (*self.columns, *self.held_out):
+            events.update(column.tobytes())
+        return f"{self.context.seed} {self.context.path} {self.shape} {events.hexdigest()}"
+
 
 def single(columns: Sequence[FloatArray]) -> list[Column]:
     """Columns in the precision that networks are trained in."""
@@ -81,7 +94,9 @@ def single(columns: Sequence[FloatArray]) -> list[Column]:
 
 
 class Run:
-    """One member's streams, and what has become of it."""
+    """One member's streams, and what has become of it, if anything in another process already:
+    then the parameters are those of its checkpoint, `moments` those of Adam. `seconds` is its share
+    of the time spent."""
 
     def __init__(self, member: Member, device: torch.device) -> None:
         self.member, self.events, self.device = member, member.events, device
@@ -90,6 +105,34 @@ class Run:
         patience = member.schedule.patience
         self.plateau = None if patience is None else Plateau(patience)
         self.history: list[float] = []
+        self.seconds = 0.0
+        self.moments: Mapping[str, Any] | None = None
+        self.checkpoint = member.context.checkpoints.checkpoint(member.identity)
+        kept = self.checkpoint.load()
+        if kept:
+            self._go_on(kept)
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs that are done."""
+        return len(self.history)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss stopped being finite."""
+        return bool(self.history) and not math.isfinite(self.history[-1])
+
+    @property
+    def over(self) -> bool:
+        """Whether the training has come to its end, good or bad."""
+        stopped = self.plateau is not None and self.plateau.reached
+        return self.diverged or stopped or self.epochs == self.member.schedule.epochs
+
+    def after_epoch(self, loss: float, held_out: float | None) -> None:
+        """Write down the mean loss of an epoch, and that of the events held out after it."""
+        self.history.append(loss)
+        if self.plateau is not None and held_out is not None:
+            self.plateau.after_epoch(held_out)
 
     def fixed_noise(self) -> list[Tensor]:
         """That of the events held out, the same after every epoch."""
@@ -97,12 +140,12 @@ class Run:
         rows = len(self.member.held_out[-1])
         return self.member.objective.noise(rows, generator(seed, self.device))
 
-    def rates(self, epoch: int, steps: int) -> FloatArray:
-        """The learning rates (steps,) of an epoch."""
+    def rates(self, steps: int) -> FloatArray:
+        """The learning rates (steps,) of the next epoch."""
         schedule = self.member.schedule
         if self.plateau is not None:
             return np.full(steps, schedule.learning_rate * self.plateau.factor)
-        passed = (epoch * steps + np.arange(steps)) / (schedule.epochs * steps)
+        passed = (self.epochs * steps + np.arange(steps)) / (schedule.epochs * steps)
         return np.asarray(0.5 * schedule.learning_rate * (1 + np.cos(np.pi * passed)))
 
     def state(self) -> dict[str, Any]:
@@ -112,21 +155,26 @@ class Run:
             "noise": self.noise.get_state().numpy(),
             "history": np.array(self.history),
             "plateau": None if self.plateau is None else self.plateau.state(),
+            "seconds": self.seconds,
         }
 
-    def go_on(self, state: Mapping[str, Any]) -> None:
-        """Take up a state that was kept."""
+    def _go_on(self, state: Mapping[str, Any]) -> None:
+        """Take up a state that was kept, with parameters and moments."""
         self.shuffle.bit_generator.state = json.loads(state["shuffle"])
         self.noise.set_state(torch.from_numpy(state["noise"]))
-        self.history = state["history"].tolist()
+        self.history, self.seconds = state["history"].tolist(), state["seconds"]
         if self.plateau is not None:
             self.plateau.go_on(state["plateau"])
+        values = torch.from_numpy(state["values"])
+        vector_to_parameters(values, self.member.objective.parameters())
+        self.moments = {name: state[name] for name in ("first", "second")}
+        log.info(f"a training goes on from its checkpoint, after {self.epochs} epochs")
 
-    def ended(self, seconds: float) -> Trained:
+    def ended(self) -> Trained:
         """How the member's training went."""
-        if not math.isfinite(self.history[-1]):
+        if self.diverged:
             return DivergedError(f"the loss became {self.history[-1]}")
         loss = np.array(self.history)
         if self.plateau is None:
-            return Minimisation(loss, seconds)
-        return Minimisation(loss, seconds, self.plateau.losses, self.plateau.reached)
+            return Minimisation(loss, self.seconds)
+        return Minimisation(loss, self.seconds, self.plateau.losses, self.plateau.reached)

@@ -15,31 +15,26 @@ are trained one after the other, or on as many threads as torch may use, one cor
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain
 from threading import Event
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import vector_to_parameters
 
 from calibrate.context import Advance
 from calibrate.device import resolve, threads_for
 from calibrate.member import Column, Member, Run, Trained
-from calibrate.model_axis import Adam, Stack, flat
+from calibrate.model_axis import Adam, Stack, corrections
 from calibrate.sample import FloatArray, IntArray
 from calibrate.train import description
 
-log = logging.getLogger("calibrate")
 TOGETHER = 1_000_000
 """Activations of one step, of all its networks, that stay in the cache of a core."""
 
@@ -48,34 +43,34 @@ def minimise_minibatch(members: Sequence[Member]) -> list[Trained]:
     """Train every member; those of one shape side by side.
 
     The recorded loss is the mean over each epoch, `seconds` a member's share of the wall time of
-    its group. Members whose loss stopped being finite are left with a DivergedError.
+    its group. Members whose loss stopped being finite are left with a DivergedError. One whose
+    state was kept by another process goes on from there.
     """
     if not members:
         return []
-    blocks = _blocks(members)
-    workers = min(len(blocks), torch.get_num_threads())
     first = members[0]
+    runs = [Run(member, resolve(first.context.device)) for member in members]
+    blocks = _blocks([run for run in runs if not run.over])
+    workers = min(len(blocks), torch.get_num_threads())
     elements = first.schedule.batch * first.nodes if len(members) == 1 else 0
-    total = sum(members[block[0]].schedule.epochs for block in blocks)
+    total = sum(block[0].member.schedule.epochs for block in blocks)
     with (
         threads_for(elements),
         first.context.progress.track(description(first.context), total) as advance,
     ):
-        done = _each(blocks, lambda block, stop: _trained(
-            [members[i] for i in block], advance, stop), workers)  # fmt: skip
-    found = dict(zip(chain.from_iterable(blocks), chain.from_iterable(done), strict=True))
-    return [found[i] for i in range(len(members))]
+        _each(blocks, lambda block, stop: _train(block, advance, stop), workers)
+    return [run.ended() for run in runs]
 
 
-def _blocks(members: Sequence[Member]) -> list[list[int]]:
-    """The positions of members that are trained side by side."""
-    groups: dict[Hashable, list[int]] = defaultdict(list)
-    for i, member in enumerate(members):
-        groups[member.shape].append(i)
+def _blocks(runs: Sequence[Run]) -> list[list[Run]]:
+    """Those that are trained side by side."""
+    groups: dict[Hashable, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.member.shape].append(run)
     return [
         group[start : start + size]
         for group in groups.values()
-        for size in [_together(members[group[0]], len(group))]
+        for size in [_together(group[0].member, len(group))]
         for start in range(0, len(group), size)
     ]
 
@@ -89,63 +84,51 @@ def _together(member: Member, number: int) -> int:
 
 
 def _each(
-    blocks: Sequence[list[int]],
-    train: Callable[[list[int], Event], list[Trained]],
-    workers: int,
-) -> list[list[Trained]]:
-    """All blocks trained, on threads of their own if there are several workers."""
+    blocks: Sequence[list[Run]], train: Callable[[list[Run], Event], None], workers: int
+) -> None:
+    """Train all blocks, on threads of their own if there are several workers."""
     stop = Event()
-    if workers == 1:
-        return [train(block, stop) for block in blocks]
+    if workers <= 1:
+        for block in blocks:
+            train(block, stop)
+        return
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(train, block, stop) for block in blocks]
         try:
-            return [future.result() for future in futures]
+            for future in futures:
+                future.result()
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _trained(members: Sequence[Member], advance: Advance, stop: Event) -> list[Trained]:
-    """Train members of one shape side by side, until all have ended."""
+def _train(runs: list[Run], advance: Advance, stop: Event) -> None:
+    """Train networks of one shape side by side, until all have ended."""
     start = time.perf_counter()
-    group = _Group(members, resolve(members[0].context.device))
-    epochs = members[0].schedule.epochs
-    checkpoint = members[0].context.checkpoints.checkpoint(_identity(members))
-    kept = checkpoint.load()
-    begun, before = group.go_on(kept) if kept else (0, 0.0)
-    advance(begun)
-    for epoch in range(begun, epochs):
-        if stop.is_set() or not group.runs:
-            break
-        group.look(group.epoch(epoch), last=epoch == epochs - 1)
+    before = [run.seconds for run in runs]
+    group = _Group(runs, runs[0].device)
+    advance(min(run.epochs for run in runs))
+    while group.runs and not stop.is_set():
+        losses = group.epoch()
+        share = (time.perf_counter() - start) / len(runs)
+        for run, earlier in zip(runs, before, strict=True):
+            run.seconds = earlier + share
+        group.look(losses)
         advance(1)
-        seconds = before + time.perf_counter() - start
-        checkpoint.keep(partial(group.state, epoch + 1, seconds), over=not group.runs)
-    share = (before + time.perf_counter() - start) / len(members)
-    return [run.ended(share) for run in group.all]
-
-
-def _identity(members: Sequence[Member]) -> str:
-    """What tells a training from the others of a run: its streams and its events, since refits
-    to other events have the same streams."""
-    contexts = [(member.context.seed, *member.context.path) for member in members]
-    events = hashlib.sha256()
-    for member in members:
-        for column in (*member.columns, *member.held_out):
-            events.update(column.tobytes())
-    return f"{contexts} {members[0].shape} {events.hexdigest()}"
 
 
 class _Group:
     """Members of one shape on the device; those that have ended are no longer among the `runs`."""
 
-    def __init__(self, members: Sequence[Member], device: torch.device) -> None:
-        self.device = device
-        self.runs = self.all = [Run(member, device) for member in members]
+    def __init__(self, runs: Sequence[Run], device: torch.device) -> None:
+        self.device, self.runs = device, list(runs)
+        members = [run.member for run in runs]
         self.stack = Stack([member.objective for member in members], device)
         self.adam = Adam(self.stack.values)
+        for i, run in enumerate(runs):
+            if run.moments is not None:
+                self.adam.go_on(i, run.moments)
         self.columns = _padded([member.columns for member in members], device)
         held_out = [member.held_out for member in members]
         self.held_out = _padded(held_out, device) if held_out[0] else []
@@ -154,66 +137,47 @@ class _Group:
         self.batch = members[0].schedule.batch
         self.steps = members[0].schedule.minibatches(members[0].events)
 
-    def epoch(self, epoch: int) -> FloatArray:
+    def epoch(self) -> FloatArray:
         """One step for each minibatch; the mean losses (K,) over the events."""
         columns, rows = self._shuffled(), self._rows()
         shares = self._tensor(rows / np.array([[run.events for run in self.runs]]))
-        rates = self._tensor(np.stack([run.rates(epoch, self.steps) for run in self.runs], 1))
+        rates, scales = self._rates()
         total = torch.zeros(len(self.runs), device=self.device)
         for step in range(self.steps):
             part = slice(step * self.batch, (step + 1) * self.batch)
             noise = self._noise(rows[step])
             losses = self.stack.module([column[:, part] for column in columns], noise)
             gradient = self.stack.gradient(losses)
-            self.adam.step(self.stack.values, gradient, rates[step, :, None])
+            self.adam.step(self.stack.values, gradient, rates[step], scales[step])
             total += losses.detach() * shares[step]
         return np.asarray(total.cpu().numpy(), dtype=np.float64)
 
-    def look(self, losses: FloatArray, last: bool) -> None:
-        """Write the losses of an epoch down, and part with the members that have ended."""
+    def look(self, losses: FloatArray) -> None:
+        """Write the losses of an epoch down, keep the states that are due, and part with the
+        members that have ended."""
         held_out = self._held_out_losses()
-        left = []
         for i, run in enumerate(self.runs):
-            run.history.append(float(losses[i]))
-            if run.plateau is not None:
-                run.plateau.after_epoch(float(held_out[i]))
-            if not math.isfinite(losses[i]):
-                continue
-            if last or (run.plateau is not None and run.plateau.reached):
+            run.after_epoch(float(losses[i]), float(held_out[i]) if self.held_out else None)
+            if run.over and not run.diverged:
                 self.stack.write_back(i)
-            else:
-                left.append(i)
+            run.checkpoint.keep(partial(self._state, i), run.over)
+        left = [i for i, run in enumerate(self.runs) if not run.over]
         if len(left) < len(self.runs):
             self._keep(left)
 
-    def state(self, epochs: int, seconds: float) -> dict[str, Any]:
-        """All that the rest of the training depends on, after so many epochs."""
-        for position in range(len(self.runs)):
-            self.stack.write_back(position)
-        objectives = [run.member.objective for run in self.all]
-        return {
-            "epochs": epochs,
-            "seconds": seconds,
-            "going": np.array([self.all.index(run) for run in self.runs], dtype=np.int64),
-            "values": np.stack([flat(objective).cpu().numpy() for objective in objectives]),
-            "adam": self.adam.state(),
-            "runs": [run.state() for run in self.all],
-        }
+    def _state(self, position: int) -> dict[str, Any]:
+        """All that the rest of a member's training depends on."""
+        values = self.stack.values[position].cpu().numpy()
+        return {**self.runs[position].state(), "values": values, **self.adam.state(position)}
 
-    def go_on(self, state: Mapping[str, Any]) -> tuple[int, float]:
-        """Take up a state that was kept; the epochs that are done, and their seconds."""
-        values = torch.from_numpy(state["values"])
-        for run, own, row in zip(self.all, state["runs"], values, strict=True):
-            run.go_on(own)
-            vector_to_parameters(row, run.member.objective.parameters())
-        going = [int(i) for i in state["going"]]
-        if len(going) < len(self.all):
-            self._keep(going)
-        if going:
-            self.stack.values.copy_(values[going])
-            self.adam.go_on(state["adam"])
-        log.info(f"a training goes on from its checkpoint, after {state['epochs']} epochs")
-        return state["epochs"], state["seconds"]
+    def _rates(self) -> tuple[Tensor, Tensor]:
+        """The learning rates and scales of Adam for each step (steps, K, 1) of an epoch: members
+        that went on from a checkpoint may be in other epochs than others."""
+        given = np.stack([run.rates(self.steps) for run in self.runs], 1)
+        done = np.array([run.epochs for run in self.runs]) * self.steps
+        taken = done + 1 + np.arange(self.steps)[:, None]
+        first, second = corrections(taken)
+        return self._tensor((given / first)[..., None]), self._tensor(second[..., None])
 
     def _keep(self, positions: Sequence[int]) -> None:
         self.runs = [self.runs[i] for i in positions]

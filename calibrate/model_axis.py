@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from calibrate.sample import FloatArray, IntArray
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -75,28 +78,31 @@ class Adam:
 
     def __init__(self, values: Tensor) -> None:
         self.first, self.second = torch.zeros_like(values), torch.zeros_like(values)
-        self.steps = 0
 
-    def step(self, values: Tensor, gradient: Tensor, rates: Tensor) -> None:
-        """Move values by rates (K, 1) along the gradient, in place."""
-        self.steps += 1
+    def step(self, values: Tensor, gradient: Tensor, rates: Tensor, scales: Tensor) -> None:
+        """Move values along the gradient, in place; `rates` and `scales` (K, 1) are the learning
+        rates over the first, and the second of the `corrections` at the steps of the rows."""
         self.first.lerp_(gradient, 1 - FIRST_DECAY)
         self.second.mul_(SECOND_DECAY).addcmul_(gradient, gradient, value=1 - SECOND_DECAY)
-        root = (self.second / (1 - SECOND_DECAY**self.steps)).sqrt_().add_(EPSILON)
+        root = (self.second / scales).sqrt_().add_(EPSILON)
         move = torch.div(self.first, root, out=root)
-        values.sub_(move.mul_(rates / (1 - FIRST_DECAY**self.steps)))
+        values.sub_(move.mul_(rates))
 
     def keep(self, positions: Tensor) -> None:
         """Go on with the rows at these positions."""
         self.first, self.second = self.first[positions], self.second[positions]
 
-    def state(self) -> dict[str, Any]:
-        """The moments and the number of steps, to be kept."""
-        moments = {"first": self.first.cpu().numpy(), "second": self.second.cpu().numpy()}
-        return {"steps": self.steps, **moments}
+    def state(self, position: int) -> dict[str, Any]:
+        """The moments of a row, to be kept."""
+        rows = {"first": self.first[position], "second": self.second[position]}
+        return {name: row.cpu().numpy() for name, row in rows.items()}
 
-    def go_on(self, state: Mapping[str, Any]) -> None:
-        """Take up a state that was kept."""
-        self.steps = state["steps"]
-        self.first.copy_(torch.from_numpy(state["first"]))
-        self.second.copy_(torch.from_numpy(state["second"]))
+    def go_on(self, position: int, state: Mapping[str, Any]) -> None:
+        """Take up the moments of a row that were kept."""
+        self.first[position] = torch.from_numpy(state["first"])
+        self.second[position] = torch.from_numpy(state["second"])
+
+
+def corrections(steps: IntArray) -> tuple[FloatArray, FloatArray]:
+    """What Adam's first and second moments, begun at zero, are short by at these steps (≥ 1)."""
+    return 1 - np.power(FIRST_DECAY, steps), 1 - np.power(SECOND_DECAY, steps)

@@ -119,6 +119,18 @@ def test_a_broken_file_stops_no_other_and_is_told(fitted, capsys):
     assert len(contents()) == FILES
 
 
+def test_a_calibration_that_is_gone_stops_the_others(fitted, capsys):
+    assert applied() == 0
+    with Ledger(Path("out")) as ledger:
+        ledger.again(DONE)
+    Path("fitted.h5").unlink()
+    capsys.readouterr()
+    assert calibrate("sweep", "retry", "out") == 1
+    told = capsys.readouterr()
+    assert f"{FILES} jobs: {FILES - 1} planned, 1 failed" in told.out
+    assert "no further job is started: no file" in told.err
+
+
 @pytest.mark.parametrize("size", [2, 3, 100])
 def test_one_broken_file_of_a_chunk_leaves_the_others_done(fitted, size):
     Path("in/0.h5").write_bytes(b"")

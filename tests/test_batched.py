@@ -6,7 +6,11 @@ import contextlib
 import json
 import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,6 +114,72 @@ def test_jobs_of_a_batch_that_died_are_started_again_one_by_one(swept: Swept, ca
     assert swept(*NETWORKS, "seed=range(0,3)")[0] == 0
     assert "batched: 2 jobs one by one" in capsys.readouterr().out
     assert states(folder) == [DONE] * 3
+
+
+LONG = [item for item in NETWORKS if not item.startswith(("method.epochs", "method.batch"))]
+LONG += ["method.batch=300", "method.epochs=1000", "seed=0,1"]
+KEPT = "sweep.checkpoint=0.02"
+
+
+def kept(folder: Path) -> bool:
+    """Whether every job of `LONG` has a checkpoint."""
+    return len(list(folder.glob("checkpoints/*/*.h5"))) == 2
+
+
+@pytest.fixture
+def calm(swept: Swept) -> list[dict[str, object]]:
+    """The metrics of a sweep that nothing disturbed."""
+    return metrics(swept(*LONG, folder="calm")[1])
+
+
+def test_a_batch_that_was_killed_goes_on_job_by_job(
+    swept: Swept, calm: list[dict[str, object]], tmp_path: Path, capsys
+):
+    folder = tmp_path / "swept"
+    command = [sys.executable, "-m", "calibrate.cli.main", "run", "-m", *LONG, *BATCHED, KEPT]
+    with subprocess.Popen(
+        [*command, f"sweep.dir={folder}"], stdout=subprocess.DEVNULL
+    ) as sweep:  # fmt: skip
+        while not kept(folder):
+            assert sweep.poll() is None
+            time.sleep(0.01)
+        sweep.kill()
+    assert states(folder) == [RUNNING] * 2
+    status, _ = swept(*LONG, KEPT)
+    assert status == 0
+    assert "batched: 2 jobs one by one" in capsys.readouterr().out
+    for job in ("0000", "0001"):
+        (log,) = folder.glob(f"runs/{job}_*_2/run.log")
+        assert "a training goes on from its checkpoint, after" in log.read_text("utf-8")
+    for one, other in zip(metrics(folder), calm, strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
+    assert not list(folder.glob("checkpoints/*"))
+
+
+def test_a_batch_that_was_interrupted_goes_on_as_one_to_the_same_bits(
+    swept: Swept, calm: list[dict[str, object]], tmp_path: Path, capsys
+):
+    folder = tmp_path / "swept"
+
+    def press() -> None:
+        while not kept(folder):
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            pressed = pool.submit(press)
+            assert swept(*LONG, KEPT)[0] == 1
+            pressed.result()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert states(folder) == [PLANNED] * 2
+    capsys.readouterr()
+    assert swept(*LONG, KEPT)[0] == 0
+    assert "batched: 2 jobs trained side by side" in capsys.readouterr().out
+    assert metrics(folder) == calm
+    assert not list(folder.glob("checkpoints/*"))
 
 
 @pytest.fixture

@@ -139,6 +139,16 @@ def test_short_trainings_leave_nothing(tmp_path: Path):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_shared_folder_that_is_away_is_not_made(tmp_path: Path):
+    """A sweep's folder, in which a job has one of its own."""
+    kept = Context(checkpoints=CheckpointFolder(tmp_path / "sweep" / "checkpoints" / "job", 1e-9))
+    assert outcome(members(kept, None, (0.01,))) == outcome(members(Context(), None, (0.01,)))
+    assert not (tmp_path / "sweep").exists()
+    (tmp_path / "sweep").mkdir()
+    outcome(members(kept, None, (0.01,)))
+    assert list((tmp_path / "sweep" / "checkpoints" / "job").iterdir())
+
+
 def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path: Path):
     (tmp_path / "file").write_text("")
     kept = Context(checkpoints=CheckpointFolder(tmp_path / "file", every=1e-9))

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from calibrate.cli.main import cli, guarded
 from calibrate.context import Context
@@ -27,6 +28,8 @@ from calibrate.statistics.long_summary import Run, summarise_on_disk
 from calibrate.statistics.long_sums import ExactSums, InterpolatedSums, known_rows
 from calibrate.statistics.on_disk import RowsOnDisk, Space
 from calibrate.statistics.prefix import SortedPowers
+from calibrate.sweep.job import DONE
+from calibrate.sweep.ledger import Ledger
 from calibrate.task import RegressionTask
 
 FILES, N = 7, 600
@@ -235,6 +238,9 @@ QUICK = ("evaluator=[closure]", "report.figures=false", "evaluator.closure.repli
 BASIC = "hydra/launcher=basic"
 
 
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+
+
 def write(path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     gen = np.exp(rng.normal(5, 0.4, 500 + seed))
@@ -326,6 +332,18 @@ def test_a_broken_file_leaves_no_report_until_it_is_asked_for(run, capsys):
     assert not any("not in this report" in text for text in last("many")["warnings"])
 
 
+def test_a_run_that_is_gone_stops_the_others(run, capsys):
+    assert evaluated(run) == 0
+    with Ledger(Path("jobs")) as ledger:
+        ledger.again(DONE)
+    Path(run, "fitted.h5").unlink()
+    capsys.readouterr()
+    assert calibrate("sweep", "retry", "jobs") == 1
+    told = capsys.readouterr()
+    assert f"{FILES} jobs: {FILES - 1} planned, 1 failed" in told.out
+    assert "no further job is started: no " in told.err
+
+
 def test_an_interrupted_evaluation_goes_on(run, monkeypatch: pytest.MonkeyPatch, capsys):
     real, calls = StoredPart.written, []
 
@@ -376,6 +394,7 @@ def test_files_that_differ_in_what_is_positive_are_refused(run, capsys):
         (["data=gaussian"], "data=gaussian cannot be taken file by file"),
         (["sweep.files=0"], "sweep.files must be a positive integer"),
         (["replicas=3"], "replicas are refits"),
+        pytest.param(["device=cuda"], "device=cuda, but torch finds no GPU here", marks=NO_GPU),
     ],
 )
 def test_what_cannot_be_done_in_parts_is_refused_before_any_job(run, capsys, more, message):

@@ -20,7 +20,7 @@ from calibrate.member import Member, Schedule
 from calibrate.methods.bayesian import Bayesian
 from calibrate.methods.mse import MSE
 from calibrate.minibatch import minimise_minibatch
-from calibrate.model_axis import Adam, Stack
+from calibrate.model_axis import Adam, Stack, corrections
 from calibrate.nn.networks import mlp
 from calibrate.nn.objectives import Objective, SquaredError
 from calibrate.train import DivergedError, Minimisation
@@ -121,8 +121,9 @@ def test_adam_is_torchs_with_a_rate_for_each_row():
     start, gradients = torch.randn(3, 5), torch.randn(20, 3, 5)
     rates = torch.tensor([[0.1], [0.01], [0.0]])
     values, own = start.clone(), Adam(start)
-    for gradient in gradients:
-        own.step(values, gradient, rates)
+    first, second = corrections(np.arange(1, len(gradients) + 1))
+    for gradient, one, other in zip(gradients, first, second, strict=True):
+        own.step(values, gradient, rates / float(one), torch.full((3, 1), float(other)))
     for row, rate in enumerate(rates[:, 0].tolist()):
         parameter = start[row].clone().requires_grad_()
         theirs = torch.optim.Adam([parameter], lr=rate)

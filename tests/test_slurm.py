@@ -13,13 +13,25 @@ from pathlib import Path
 import pytest
 
 from calibrate.cli.main import cli, guarded
-from calibrate.cli.slurm import forget_unsent
+from calibrate.cli.order import Order
+from calibrate.cli.slurm import follow, forget_unsent
 from calibrate.errors import StorageError
 from calibrate.sweep import slurm
 from calibrate.sweep.batch import carry_over, recover
-from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, QUEUED, RUNNING, Job
+from calibrate.sweep.job import (
+    APPLY,
+    DONE,
+    FAILED,
+    KIND,
+    LOST,
+    PLANNED,
+    QUEUED,
+    RUNNING,
+    Job,
+)
 from calibrate.sweep.ledger import Ledger
 from calibrate.sweep.outcome import Outcome, folders, outcome, requeued
+from calibrate.sweep.runs import checkpoints
 from tests.test_sweep import planned
 
 START = "scripts/slurm_here.sh start, then pytest -m slurm"
@@ -341,6 +353,40 @@ def test_what_slurm_says_of_a_silent_job(
     assert "Slurm job 7 on n3" in str(job.error)
 
 
+LIMITED = "Reason=None ExitCode=0:15 TimeLimit=00:01:00 NodeList=n3 TRES=cpu=1,mem=200M,node=1"
+
+
+@pytest.mark.parametrize(("kept", "told"), [(True, "; done again it goes on"), (False, " (Slurm")])
+def test_a_time_limit_below_the_first_checkpoint_promises_none(
+    sent: Ledger, says, kept: bool, told: str
+):
+    if kept:
+        checkpoints(sent.folder, sent.jobs()[0]).mkdir(parents=True)
+    says("scontrol", f"JobId=7 JobState=TIMEOUT EndTime=1795405479 {LIMITED}")
+    (job,) = carry_over(sent)
+    limit = "timed out at the limit of 00:01:00: more time with hydra.launcher.timeout_min=…"
+    assert (job.state, str(job.error).startswith(limit + told)) == (FAILED, True)
+
+
+def test_what_keeps_every_job_from_being_done_stops_the_sweep(tmp_path: Path, says):
+    """The run folder is gone whose calibration the jobs apply."""
+    given = {"calibration": str(tmp_path / "no_run"), "options": {}, "files": []}
+    says("scontrol", f"JobId=7 ArrayJobId=7 ArrayTaskId=0 JobState=RUNNING EndTime=0 {LIMITED}\n"
+         f"JobId=8 ArrayJobId=7 ArrayTaskId=1 JobState=PENDING EndTime=0 {LIMITED}")  # fmt: skip
+    says("scancel", "")
+    (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/cancelled\n')
+    with Ledger(tmp_path, new=True) as ledger:
+        ledger.plan(planned("abc", "def"), fail_fast=False)
+        first, _ = ledger.queue()
+        ledger.submitted({0: "7_0", 1: "7_1"})
+        recipe = {KIND: APPLY, "configuration": given}
+        Order(tmp_path / str(first.folder), first.content, "", recipe, None, None)()
+        assert [job.number for job in carry_over(ledger)] == [0]
+        assert [job.state for job in ledger.jobs()] == [FAILED, PLANNED]
+        assert "no_run" in str(ledger.stopped())
+    assert (tmp_path / "cancelled").read_text().strip() == "--quiet 7_1"
+
+
 def test_a_completed_job_has_time_for_its_report_to_be_seen(sent: Ledger, says):
     says("scontrol", "JobId=7 JobState=COMPLETED Reason=None ExitCode=0:0 TimeLimit=01:00:00 "
          f"EndTime={time.time() - 5:.0f} NodeList=n3 TRES=cpu=1,mem=200M,node=1")  # fmt: skip
@@ -365,6 +411,7 @@ def test_what_was_sent_by_a_process_that_died_is_cancelled_and_sent_again(tmp_pa
 import sys
 from pathlib import Path
 from calibrate.sweep.ledger import Ledger
+from calibrate.sweep.runs import checkpoints
 from tests.test_sweep import planned
 with Ledger(Path(sys.argv[1]), new=True) as ledger:
     ledger.plan(planned("abc"), submission="calibrate_1f")
@@ -430,6 +477,44 @@ def test_a_folder_that_is_not_there_is_not_made_but_waited_for(
     with pytest.raises(StorageError, match="cannot write"):
         Outcome("abc", "n3", 1.0, 2.0, None).write(tmp_path / "sweep" / "runs" / "0000_abc_1")
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_folder_that_comes_back_gets_the_end_of_a_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("calibrate.sweep.outcome.PAUSE", 0.01)
+    sweep, run = tmp_path / "sweep", tmp_path / "sweep" / "runs" / "0000_abc_1"
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(Outcome("abc", "n3", 1.0, 2.0, "cannot read").write, run)
+        time.sleep(0.1)
+        assert not sweep.exists()
+        sweep.mkdir()
+        said.result()
+    assert outcome(run, a_job()) == Outcome("abc", "n3", 1.0, 2.0, "cannot read")
+
+
+def test_a_sweep_whose_folder_is_away_is_followed_again_when_it_is_back(
+    tmp_path: Path, says, background: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """Between two looks of the driver; the job ends meanwhile."""
+    monkeypatch.setattr("calibrate.cli.slurm.SHORTEST", 0.05)
+    monkeypatch.setattr("calibrate.cli.slurm.LONGEST", 0.05)
+    sweep, away = tmp_path / "sweep", tmp_path / "away"
+    sweep.mkdir()
+    says("scontrol", f"JobId=7 JobState=RUNNING EndTime=0 {LIMITED}")
+    with Ledger(sweep, new=True) as ledger:
+        ledger.plan(planned("abc"), fail_fast=False)
+        (job,) = ledger.queue()
+        ledger.submitted({0: "7"})
+    follows = background.submit(follow, sweep)
+    until(lambda: states(sweep) == [RUNNING])
+    sweep.rename(away)
+    until(lambda: "trying again" in capsys.readouterr().err)
+    assert not sweep.exists()
+    Outcome("abc", "n3", 1.0, 2.0, "cannot read").write(away / str(job.folder))
+    away.rename(sweep)
+    follows.result(LIMIT)
+    assert [job.error for job in jobs(sweep)] == ["cannot read (Slurm job 7)"]
 
 
 def test_a_report_that_comes_late_is_not_done_again(tmp_path: Path):

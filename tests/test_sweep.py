@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from calibrate import provenance
 from calibrate.cli.collect import collect_folder
 from calibrate.cli.compose import compose
 from calibrate.cli.launchers import launcher_of
@@ -311,6 +313,42 @@ def test_a_mistake_anywhere_is_refused_before_the_first_job(
         request((*QUICK, *overrides))
     assert calibrate("run", "-m", *QUICK, *overrides) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize(
+    ("launcher", "device"),
+    [("local", "cuda"), ("batched", "cpu,cuda"), ("basic", "cuda"), ("joblib", "cuda")],
+)
+def test_a_device_that_is_not_there_is_refused_before_the_first_job(
+    tmp_path: Path, capsys, launcher: str, device: str
+):
+    if launcher == "joblib":
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    folder = tmp_path / "sweep"
+    given = (*QUICK, f"device={device}", f"sweep.dir={folder}", f"hydra/launcher={launcher}")
+    assert calibrate("run", "-m", *given) == 2
+    assert capsys.readouterr().err == (
+        "calibrate: error: device=cuda, but torch finds no GPU here: use device=cpu\n"
+    )
+    assert not folder.exists()
+
+
+def test_who_sends_jobs_to_others_need_not_have_their_device():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    asked = request([*QUICK, "device=cuda", "hydra/launcher=slurm"])
+    assert [job.recipe["configuration"]["device"] for job in asked.jobs] == ["cuda"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_sweep_is_not_gone_on_with_where_its_device_is_missing(tmp_path: Path, capsys):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    asked = request([*QUICK, "device=cuda", "hydra/launcher=slurm"])
+    with Ledger(tmp_path, new=True) as opened:
+        opened.plan(asked.jobs, overrides=[*QUICK], version=provenance.version(), fail_fast=False)
+    assert calibrate("sweep", "retry", str(tmp_path)) == 2
+    assert "device=cuda, but torch finds no GPU here" in capsys.readouterr().err
+    assert states(tmp_path) == [PLANNED]
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path, capsys):

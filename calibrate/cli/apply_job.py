@@ -7,10 +7,8 @@ from pathlib import Path
 
 from calibrate.apply import Options, apply_each
 from calibrate.cli.order import Order
+from calibrate.cli.shared_calibration import shared_calibration
 from calibrate.context import Context, Progress
-from calibrate.errors import CalibrateError, NoJobError
-from calibrate.estimate import Calibration
-from calibrate.loading import load_calibration
 from calibrate.storage import write_text
 from calibrate.sweep.runs import REPORT, attempts
 
@@ -18,7 +16,7 @@ from calibrate.sweep.runs import REPORT, attempts
 def perform(order: Order, folder: Path, progress: Progress) -> None:
     """One job: the files of a chunk, one after the other."""
     given = order.recipe["configuration"]
-    calibration = _loaded(given["calibration"])
+    calibration = shared_calibration(given["calibration"])
     pairs = [(Path(source), Path(target)) for source, target in given["files"]]
     earlier = [path for path in attempts(folder) if path != folder]
     done = apply_each(
@@ -31,11 +29,3 @@ def perform(order: Order, folder: Path, progress: Progress) -> None:
     )
     document = {"schema": 1, "run": {"content": order.content}, "files": [d.plain() for d in done]}
     write_text(folder / REPORT, json.dumps(document, indent=1))
-
-
-def _loaded(path: str) -> Calibration:
-    """The calibration; NoJobError if it cannot be used, since the other jobs need not try."""
-    try:
-        return load_calibration(path)
-    except CalibrateError as error:
-        raise NoJobError(str(error)) from error

@@ -4,7 +4,7 @@ A batch is a process that claims all its jobs, loads them, trains their networks
 axis and then evaluates one after the other, each in its ordinary run folder. What gains nothing
 from company is done one by one on all cores, as by the launcher `local`: closed forms, full-batch
 fits, shapes that no other job has, and jobs that were lost or failed before, so that one that
-takes its process down does so alone.
+takes its process down does so alone; it goes on from its own checkpoint of the common training.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from calibrate.checks import positive_integer
+from calibrate.cli.compose import METHOD
+from calibrate.cli.instances import instantiated
 from calibrate.cli.processes import GLANCE, Worker, dismiss, employed
+from calibrate.cli.recipe import Recipe
 from calibrate.cli.side_by_side import work_together
 from calibrate.cores import available
 from calibrate.sweep.job import KIND, PLANNED, RUN, Job
 from calibrate.sweep.ledger import Ledger
 
-NO_GAIN = "no company for closed forms, full-batch fits, shapes of one job, jobs started before"
+NO_GAIN = "no company for closed forms, full-batch fits, single shapes, jobs that died or failed"
 
 
 class Rest(Protocol):
@@ -41,6 +44,7 @@ class Batched:
     rest: Rest
     workers: int | None = None
     together: int = 64
+    here: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         positive_integer("hydra.launcher.together", self.together)
@@ -71,7 +75,7 @@ def _batches(
     """The numbers of the jobs that are done together; every core gets its share."""
     families: dict[Hashable, list[int]] = defaultdict(list)
     for job in planned:
-        shape = _shape(ledger, job) if job.attempt == 0 else None
+        shape = None if job.error else _shape(ledger, job)
         if shape is not None:
             families[shape].append(job.number)
     return [
@@ -86,16 +90,14 @@ def _batches(
 def _shape(ledger: Ledger, job: Job) -> Hashable | None:
     """What the networks of jobs have in common that are trained side by side, as far as it is
     known before their data is."""
-    recipe = ledger.recipe(job.number)
-    if recipe.get(KIND, RUN) != RUN:
+    given = ledger.recipe(job.number)
+    if given.get(KIND, RUN) != RUN:
         return None
-    from calibrate.cli.planning import built  # brings torch, as does network_shape
-    from calibrate.cli.recipe import Recipe
-    from calibrate.methods.together import network_shape
+    from calibrate.methods.together import network_shape  # brings torch
 
-    plan = built(Recipe(**recipe))
-    shape = network_shape(plan.study.methods[plan.method])
-    return None if shape is None else (plan.data, plan.compare_with, shape)
+    recipe = Recipe(**given)
+    shape = network_shape(instantiated(recipe.configuration[METHOD], METHOD))
+    return None if shape is None else (recipe.data, tuple(recipe.compared), shape)
 
 
 def _tell(planned: int, batches: Sequence[Sequence[int]], workers: int) -> None:

@@ -13,7 +13,7 @@ from calibrate import provenance
 from calibrate.cli.compose import compose
 from calibrate.cli.evaluate import Asked
 from calibrate.cli.evaluate_job import Chunk, evaluators
-from calibrate.cli.launchers import launcher_of
+from calibrate.cli.launchers import launcher_of, refuse_missing_device
 from calibrate.cli.sweep import Request, check_options, have_done, sweep_folder
 from calibrate.errors import ConfigurationError, DataError, MisfitError
 from calibrate.protocols import FileDataset
@@ -31,8 +31,10 @@ def evaluate_files(run: str, overrides: Sequence[str]) -> int:
     composed = compose([*asked.overrides])
     check_options(composed.sweep)
     jobs = list(_jobs(asked, files, composed.sweep.files))
+    launcher = launcher_of(composed)
+    refuse_missing_device(launcher, (job.recipe for job in jobs))
     command = shlex.join(["calibrate", "evaluate", "-m", run, *overrides])
-    request = Request(command, jobs, launcher_of(composed), composed.sweep, composed.output)
+    request = Request(command, jobs, launcher, composed.sweep, composed.output)
     about = {"recipe": asked.planned.recipe.plain(), "stored": asked.stored, "label": asked.label}
     folder = sweep_folder(composed.sweep, composed.output)
     _refuse_changed(folder)

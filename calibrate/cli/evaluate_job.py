@@ -13,10 +13,10 @@ import numpy as np
 from calibrate.cli.order import Order
 from calibrate.cli.planning import Plan, built
 from calibrate.cli.recipe import Recipe
+from calibrate.cli.shared_calibration import shared_calibration
 from calibrate.context import Progress
 from calibrate.errors import DataError
 from calibrate.evaluators.parts import MergingEvaluator, StoredPart
-from calibrate.loading import load_calibration
 from calibrate.provenance import file_state
 from calibrate.storage import atomic, write_text
 from calibrate.stored import Stored, other_names
@@ -40,9 +40,9 @@ def perform(order: Order, folder: Path, progress: Progress) -> None:
     planned, chunk = plan_of(order.recipe), Chunk(**order.recipe["chunk"])
     context = planned.context(progress)
     data: Any = planned.study.data
+    calibration = shared_calibration(chunk.calibration)
     task, keys = data.whole(context)
     _refuse_trained(task, chunk)
-    calibration = load_calibration(chunk.calibration)
     methods: Mapping[str, Any] = {chunk.label: Stored(calibration), **planned.study.methods}
     fits = {label: each.fit(task, context.child(label)) for label, each in methods.items()}
     merging = evaluators(planned).values()

@@ -10,12 +10,12 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from hydra._internal.callbacks import Callbacks  # what a HydraContext is made of
 from hydra.core.config_loader import ConfigLoader
@@ -35,8 +35,10 @@ from calibrate.errors import ConfigurationError
 from calibrate.sweep.job import PLANNED
 from calibrate.sweep.ledger import Ledger
 
+CPU = "cpu"
 LOCAL, BATCHED = "calibrate.cli.launchers.Local", "calibrate.cli.batched.Batched"
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Local:
     replaced; nobody else's job suffers."""
 
     workers: int | None = None
+    here: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.workers is not None:
@@ -81,16 +84,21 @@ class Plugin:
 
     composed: DictConfig
 
+    @property
+    def here(self) -> bool:
+        """Whether it is known to do the jobs on this machine; those of others may, too."""
+        return self.composed.hydra.launcher._target_ in (BASIC, JOBLIB)
+
     def launch(self, folder: Path) -> None:
         """Have all planned jobs done. Raises ConfigurationError if the launcher is not there."""
         with Ledger(folder) as ledger:
             planned = [job.number for job in ledger.jobs() if job.state == PLANNED]
-        here = self.composed.hydra.launcher._target_ == BASIC
+        in_this_process = self.composed.hydra.launcher._target_ == BASIC
         given = OmegaConf.create({"hydra": self.composed.hydra, "job": None})
         with open_dict(given):
             given.hydra.sweep.dir, given.hydra.sweep.subdir = str(folder), "."
         context = HydraContext(cast(ConfigLoader, Prepared()), Callbacks())
-        task = Task(folder, None if here else 1)
+        task = Task(folder, None if in_this_process else 1)
         with initialised():
             launcher = Plugins.instance().instantiate_launcher(context, task, given)
             try:
@@ -144,6 +152,7 @@ class Prepared:
 
 
 Launcher = Local | Batched | Slurm | Plugin
+"""Each has `here`: whether the jobs are done on this machine."""
 
 
 def launcher_of(composed: DictConfig) -> Launcher:
@@ -163,3 +172,14 @@ def launcher_of(composed: DictConfig) -> Launcher:
     if part._target_ == BATCHED:
         return Batched(Local(part.workers), part.workers, part.together)
     return Local(part.workers) if part._target_ == LOCAL else Plugin(composed)
+
+
+def refuse_missing_device(launcher: Launcher, recipes: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ConfigurationError for a device of a job that this machine lacks, where it is to do the
+    jobs; one that sends them to others need not have it."""
+    asked = {recipe["configuration"].get("device", CPU) for recipe in recipes} - {CPU}
+    if launcher.here and asked:
+        from calibrate.device import resolve  # brings torch, which jobs of files may do without
+
+        for device in asked:
+            resolve(device)

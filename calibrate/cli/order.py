@@ -14,7 +14,7 @@ from typing import Any
 
 from calibrate.checkpoints import CheckpointFolder
 from calibrate.cli.run_log import logged
-from calibrate.errors import CalibrateError, StorageError
+from calibrate.errors import CalibrateError, NoJobError, StorageError
 from calibrate.sweep.job import APPLY, EVALUATE, KIND, RUN, Job
 from calibrate.sweep.ledger import Ledger
 from calibrate.sweep.outcome import Outcome, requeued
@@ -56,13 +56,13 @@ class Order:
 
     def __call__(self) -> None:
         """Do the job. Raises StorageError if even its failure cannot be written down."""
-        started, error = time.time(), None
+        started, error, of_all = time.time(), None, False
         folder = requeued(self.folder, int(os.environ.get("SLURM_RESTART_COUNT", 0)))
         try:
             self.run(folder)
         except (CalibrateError, OSError) as failure:
-            error = " ".join(str(failure).split())
-        Outcome(self.content, hostname(), started, time.time(), error).write(folder)
+            error, of_all = " ".join(str(failure).split()), isinstance(failure, NoJobError)
+        Outcome(self.content, hostname(), started, time.time(), error, of_all).write(folder)
 
     def run(self, folder: Path) -> None:
         """Do the job in a new run folder; whatever fails leaves its traceback in the log there."""
@@ -77,6 +77,10 @@ class Order:
         shown = progress() if self.threads is None else Silent()
         with logged(folder, self.command):
             module_for(self.recipe).perform(self, folder, shown)
+        self.over()
+
+    def over(self) -> None:
+        """Remove the checkpoints of a job that is done."""
         if self.checkpoints:
             shutil.rmtree(self.checkpoints.path, ignore_errors=True)
 

@@ -7,7 +7,6 @@ numbers of the jobs separated by commas.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
-from calibrate.cli.order import created
+from calibrate.cli.order import Order, created
 from calibrate.cli.run_log import logged
 from calibrate.cli.worker import do, fail, interrupts, load_libraries, program, tell
 from calibrate.context import Silent
@@ -36,8 +35,7 @@ class Begun:
     """A job whose task is loaded."""
 
     job: Job
-    folder: Path
-    command: str
+    order: Order
     planned: Plan
     loaded: Loaded
 
@@ -111,24 +109,22 @@ class Batch:
             return None
 
     def _begin(self, job: Job) -> Begun:
-        from calibrate.cli.planning import built
-        from calibrate.cli.recipe import Recipe
+        from calibrate.cli.run_job import made
         from calibrate.study import load
 
-        folder = created(self.ledger.folder / str(job.folder))
-        command = shlex.join(["calibrate", "run", *job.overrides])
-        with logged(folder, command):
-            planned = built(Recipe(**self.ledger.recipe(job.number)))
-            context = planned.context(Silent())
-            return Begun(job, folder, command, planned, load(planned.study, context))
+        order = Order.of(self.ledger, job, None)
+        with logged(created(order.folder), order.command):
+            planned, context = made(order, Silent())
+            return Begun(job, order, planned, load(planned.study, context))
 
 
 def _conclude(begun: Begun, fits: Fits) -> bool:
     """Evaluate a job's fits and write its report."""
     from calibrate.cli.run import conclude_in
 
-    about = {"content": begun.job.content}
-    conclude_in(begun.folder, begun.planned, begun.command, begun.loaded, fits, about)
+    order, about = begun.order, {"content": begun.order.content}
+    conclude_in(order.folder, begun.planned, order.command, begun.loaded, fits, about)
+    order.over()
     return True
 
 

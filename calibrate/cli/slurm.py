@@ -19,14 +19,14 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from calibrate.checks import positive_integer
 from calibrate.cli.order import Order
 from calibrate.cli.worker import tell
 from calibrate.errors import ConfigurationError, StorageError
 from calibrate.sweep import slurm
-from calibrate.sweep.batch import LOGS, carry_over, withdraw
+from calibrate.sweep.batch import LOGS, carry_over
 from calibrate.sweep.job import LOST, QUEUED
 from calibrate.sweep.ledger import Ledger
 
@@ -49,6 +49,7 @@ class Slurm:
 
     options: Mapping[str, Any]
     detach: bool = False
+    here: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for key in AT_LEAST_ONE:
@@ -68,7 +69,7 @@ class Slurm:
             arrays = ", ".join(dict.fromkeys(number.partition("_")[0] for number in sent))
             print(f"{len(sent)} jobs sent to Slurm as {arrays}", flush=True)
         if not self.detach:
-            _follow(folder)
+            follow(folder)
 
     def _submit(self, ledger: Ledger) -> list[str]:
         """Send the planned jobs; returns their numbers in Slurm.
@@ -143,7 +144,7 @@ def _refused(error: Exception) -> ConfigurationError:
     return ConfigurationError(f"Slurm does not take the jobs: {reason or lines[0]}")
 
 
-def _follow(folder: Path) -> None:
+def follow(folder: Path) -> None:
     """Wait until no job is under way, or one was lost; the ledger is opened anew at each look.
 
     A folder or a Slurm that is out of reach for a while is waited for.
@@ -168,6 +169,4 @@ def _looked(folder: Path) -> bool:
         ended = carry_over(ledger)
         for job in ended:
             tell(ledger, job.number)
-        if ledger.stopped():
-            withdraw(ledger, waiting=True)
         return bool(ledger.under_way()) and not any(job.state == LOST for job in ended)

@@ -21,7 +21,7 @@ from calibrate.cli.collect import end
 from calibrate.cli.combinations import Combination, Composer, Swept, parsed
 from calibrate.cli.compose import METHOD, compose
 from calibrate.cli.groups import options
-from calibrate.cli.launchers import Launcher, launcher_of
+from calibrate.cli.launchers import Launcher, launcher_of, refuse_missing_device
 from calibrate.cli.slurm import Slurm
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
 from calibrate.protocols import FromFiles
@@ -81,7 +81,9 @@ def request(overrides: Sequence[str]) -> Request:
     own = [f"{key}={value}" for key, value in (first.hydra.sweeper.params or {}).items()]
     swept = Swept.of([*own, *overrides])
     command = shlex.join(["calibrate", "run", "-m", *overrides])
-    return Request(command, _planned(swept), launcher_of(first), first.sweep, first.output)
+    launcher, jobs = launcher_of(first), _planned(swept)
+    refuse_missing_device(launcher, (job.recipe for job in jobs))
+    return Request(command, jobs, launcher, first.sweep, first.output)
 
 
 def _first(text: str) -> str:
@@ -254,5 +256,7 @@ def retry(folder: str) -> int:
                 f"{folder} was made by calibrate {about['version']}, this is "
                 f"{provenance.version()}: their results are not mixed"
             )
-        first = compose([_first(text) for text in about["overrides"]])
-        return _carry_on(ledger, launcher_of(first), (LOST, FAILED))
+        launcher = launcher_of(compose([_first(text) for text in about["overrides"]]))
+        left = [job.number for job in ledger.jobs() if job.state != DONE]
+        refuse_missing_device(launcher, map(ledger.recipe, left))
+        return _carry_on(ledger, launcher, (LOST, FAILED))

@@ -34,7 +34,8 @@ TAIL = 8000
 
 
 def carry_over(ledger: Ledger) -> list[Job]:
-    """Bring the ledger up to date with Slurm; returns the jobs whose end was found.
+    """Bring the ledger up to date with Slurm; returns the jobs whose end was found. Where the sweep
+    is stopped, what waits is cancelled.
 
     Raises StorageError if Slurm does not answer; what jobs said themselves is carried over before.
     """
@@ -56,6 +57,8 @@ def carry_over(ledger: Ledger) -> list[Job]:
     for job in found:
         if job.state == FAILED and ledger.about().get("fail_fast"):
             ledger.stop(f"a job failed, and sweep.fail_fast=true: {job.title}")
+    if ledger.stopped():
+        withdraw(ledger, waiting=True)
     return found
 
 
@@ -87,6 +90,8 @@ def _has_said(ledger: Ledger, job: Job, late: bool = False) -> bool:
         if said and said.error and not late:
             ledger.stands(job, RUNNING, said.host, None)
             ledger.fail(job, f"{said.error} (Slurm job {job.slurm})")
+            if said.of_all:
+                ledger.stop(said.error)
             return True
     return False
 

@@ -25,13 +25,15 @@ PATIENCE, PAUSE = 180.0, 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of one attempt; `error` is None if it is done. Times in seconds since 1970."""
+    """The end of one attempt; `error` is None if it is done, `of_all` says whether it keeps all
+    other jobs, too, from being done. Times in seconds since 1970."""
 
     content: str
     host: str | None
     started: float | None
     finished: float | None
     error: str | None
+    of_all: bool = False
 
     def write(self, folder: Path) -> None:
         """Write it into a run folder, which is made if it is missing, but not the sweep's.
