@@ -972,7 +972,7 @@ def test_the_error_that_refits_share_is_told_per_bin(monkeypatch: pytest.MonkeyP
     bins = [inside & (index == b) for b in range(len(curve.mean))]
     expected = [np.std((estimate / z)[:, rows].mean(axis=1), ddof=1) for rows in bins]
     np.testing.assert_allclose(curve.calibration_error, expected, rtol=0.01)
-    monkeypatch.setattr("calibrate.evaluators.residuals.SHARED_EVENTS", 40_000)
+    monkeypatch.setattr("calibrate.evaluators.shared_error.SHARED_EVENTS", 40_000)
     (curve,) = [r for r in findings_of(task, ensemble).records if isinstance(r, ClosureCurve)]
     np.testing.assert_allclose(curve.calibration_error, expected, rtol=1e-9)
 

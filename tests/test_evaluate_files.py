@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import h5py
@@ -19,6 +19,7 @@ from calibrate.estimate import Calibration
 from calibrate.evaluators.closure import Closure
 from calibrate.evaluators.parts import StoredPart
 from calibrate.evaluators.shared_groups import refuse_shared_groups
+from calibrate.methods.ensemble import Ensemble
 from calibrate.methods.mse import MSE
 from calibrate.methods.none import Uncalibrated
 from calibrate.records import Findings
@@ -63,15 +64,24 @@ def sample(seed: int, kind: str) -> Sample:
     )
 
 
+def refitted(task: RegressionTask) -> tuple[Calibration, tuple[Calibration, ...]]:
+    """A fit, and three to a third of the events each."""
+    thirds = [replace(task, train=task.train.take(slice(i, None, 3))) for i in range(3)]
+    fits = tuple(MSE(degree=2).fit(each, Context()) for each in (task, *thirds))
+    return fits[0], fits[1:]
+
+
 def both(kind: str, folder: Path, cuts: tuple[int, ...]) -> tuple[Findings, Findings]:
     """Findings of a single pass, and of the same events in parts of so many files each."""
     samples = [sample(seed, kind) for seed in range(FILES)]
     whole = concatenate(samples)
+    whole = whole.take(np.random.default_rng(7).permutation(len(whole)))
     task = RegressionTask(whole, {"nominal": whole}, ("jet_pt",))
     train = RegressionTask(sample(99, kind), {"nominal": sample(98, kind)}, ("jet_pt",))
     fits: dict[str, Calibration] = {
         "mse": MSE(degree=2).fit(train, Context()),
         "none": Uncalibrated().fit(train, Context()),
+        "refitted": Ensemble(*refitted(train)),
     }
     closure = Closure(by={"abs(jet_eta)": [0, 1, 2.5], "vertices": 2}, bins=6)
     parts = []
@@ -84,7 +94,7 @@ def both(kind: str, folder: Path, cuts: tuple[int, ...]) -> tuple[Findings, Find
         parts.append(StoredPart.at(where))
     scratch = folder / "scratch"
     scratch.mkdir()
-    merged = closure.merged(parts, Context(), scratch)
+    merged = closure.merged(parts, fits, Context(), scratch)
     assert list(scratch.iterdir()) == []
     return closure(fits, task, lambda other: fits["mse"], Context()), merged
 
@@ -93,7 +103,12 @@ def both(kind: str, folder: Path, cuts: tuple[int, ...]) -> tuple[Findings, Find
     ("kind", "cuts"),
     [("unit", (1,) * 7), ("pairs", (3, 3, 1)), ("negative", (2, 5)), ("differences", (1,) * 7)],
 )
-def test_merged_parts_are_the_single_pass(kind: str, cuts: tuple[int, ...], tmp_path: Path):
+def test_merged_parts_are_the_single_pass(
+    kind: str, cuts: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In whatever order the events of the single pass are, and where not all are asked for the
+    error of the calibration."""
+    monkeypatch.setattr("calibrate.evaluators.shared_error.SHARED_EVENTS", 100)
     one, parts = both(kind, tmp_path, cuts)
     for method, scalars in one.scalars.items():
         assert scalars.keys() == parts.scalars[method].keys()
@@ -296,11 +311,26 @@ def test_the_merged_report_is_that_of_the_single_pass(run):
     assert set(one["notes"]) <= set(many["notes"])
 
 
-def test_what_merged_parts_do_not_hold_of_a_calibration_with_replicas_is_told(run):
+def test_the_calibrations_own_error_is_that_of_the_single_pass(
+    run, monkeypatch: pytest.MonkeyPatch
+):
+    """Of replicas, and where not all events are asked for it."""
+    monkeypatch.setattr("calibrate.evaluators.shared_error.SHARED_EVENTS", 50)
     options = ("method=mse", "method.degree=2", "data.path=train.h5", "output=refitted")
     assert calibrate("run", *COLUMNS, *QUICK, *options, "replicas=3") == 0
-    assert evaluated(str(next(Path("refitted").glob("table/mse/*")))) == 0
-    assert any("own statistical error is not in the bins" in t for t in last("many")["warnings"])
+    replicated = str(next(Path("refitted").glob("table/mse/*")))
+    assert evaluated(replicated) == 0
+    single = (*COLUMNS, *QUICK, "data.path=in/*.h5", "output=one")
+    assert calibrate("evaluate", replicated, *single) == 0
+    found, expected = (own_errors(last(output)) for output in ("many", "one"))
+    assert found == pytest.approx(expected, rel=EXACT)
+    assert min(expected) > 0
+
+
+def own_errors(document: dict) -> list[float]:
+    """The column of the table of closure."""
+    table = document["tables"]["closure/nominal"]
+    return [row[table["columns"].index("calibration_error")] for row in table["rows"]]
 
 
 def test_chunks_do_not_change_the_numbers_and_finished_ones_are_kept(run, capsys):

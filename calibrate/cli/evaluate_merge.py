@@ -99,7 +99,8 @@ class Merged:
         keys = [each.folder / GROUPS for each in self.done]
         refuse_shared_groups([path for path in keys if path.is_file()])
         with TemporaryDirectory(prefix="merge_", dir=self.done[0].folder.parent) as scratch:
-            found = [each.merged(parts, context.child(name), Path(scratch))
+            fits = {self.label: self.calibration}
+            found = [each.merged(parts, fits, context.child(name), Path(scratch))
                      for name, each in evaluators(self.planned).items()]  # fmt: skip
         block = {**about, "seconds": self._seconds(time.perf_counter() - start),
                  "data_sha256": self._digests()}  # fmt: skip

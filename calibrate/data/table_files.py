@@ -15,6 +15,7 @@ from calibrate.data.sources import Loaded, Rows, Source, finite_rows, found_file
 from calibrate.errors import DataError
 from calibrate.provenance import sha256
 from calibrate.sample import MINIMUM_EVENTS, Column, FloatArray, IntArray, KeyArray, Sample
+from calibrate.statistics.hashes import row_keys
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,7 @@ class TableRows:
         named = [self.loaded.columns[text] for text in self.files.roles.group]
         if not named:
             return None
-        keys = np.zeros(self.loaded.file.size, np.uint64)
-        for column in named:
-            bits = column.astype(np.int64 if column.dtype.kind in "iub" else np.float64)
-            keys = _mixed(keys ^ bits.view(np.uint64))
-        return np.unique(keys)
+        return np.unique(row_keys(named))
 
     def _values(self, names: Sequence[str]) -> FloatArray:
         """Columns (m, len(names))."""
@@ -176,11 +173,3 @@ class TableRows:
             pairs = numbers * (int(np.max(number, initial=0)) + 1) + number
             numbers = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
         return numbers
-
-
-def _mixed(keys: KeyArray) -> KeyArray:
-    """Each key spread over all 64 bits, one to one (Steele, Lea & Flood 2014, SplitMix64)."""
-    keys = keys + np.uint64(0x9E3779B97F4A7C15)
-    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(keys ^ (keys >> np.uint64(31)))

@@ -131,16 +131,24 @@ class Closure:
         """Columns of the test samples that are needed besides truth and weight."""
         return tuple(slicing.column for slicing in self.slicings())
 
-    def merged(self, parts: Sequence[StoredPart], context: Context, folder: Path) -> Findings:
-        """The same of `nominal` in parts, which together may be larger than the memory; `folder`
-        is for scratch files. Errors of medians, intervals and modes are bootstrap."""
+    def merged(
+        self,
+        parts: Sequence[StoredPart],
+        fits: Mapping[str, Calibration],
+        context: Context,
+        folder: Path,
+    ) -> Findings:
+        """The same of `nominal` in parts, which together may be larger than the memory; `fits` are
+        the calibrations with replicas, `folder` is for scratch files. Errors of medians, intervals
+        and modes are bootstrap."""
         pile = Pile(parts, NOMINAL, self.replicas or REPLICAS, context, folder)
         answers: dict[str, list[Answer]] = {method: [] for method in pile.methods}
         with context.progress.track("closure", len(pile.methods) * len(pile.z_columns)) as advance:
             for component, column in enumerate(pile.z_columns):
                 axis = Axis.of(pile, component, self.edges, self.bins)
                 tolerance = self._tolerance(column, partial(axis.width, pile))
-                for view in merged_views(pile, axis, self.slicings(), tolerance, self._nsc(column)):
+                given = axis, self.slicings(), tolerance, self._nsc(column)
+                for view in merged_views(pile, fits, *given):
                     answers[view.method].append(view.answer())
                     advance(1)
         return _findings(answers)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from calibrate.estimate import Calibration
 from calibrate.evaluators.answer import Binning
 from calibrate.evaluators.histograms import RARE, far_edges, shown_edges
 from calibrate.evaluators.merged_histograms import Shapes, Spread
@@ -55,9 +56,14 @@ class Axis:
 
 
 def merged_views(
-    pile: Pile, axis: Axis, slicings: Sequence[Slicing], tolerance: float, nsc: bool
+    pile: Pile,
+    fits: Mapping[str, Calibration],
+    axis: Axis,
+    slicings: Sequence[Slicing],
+    tolerance: float,
+    nsc: bool,
 ) -> Iterator[MergedView]:
-    """One view for each method, all in the same bins."""
+    """One view for each method, all in the same bins; `fits` by label as far as at hand."""
     cuts = tuple(_cut(pile, slicing) for slicing in slicings)
     shapes = [_shapes(pile, axis, method) for method in pile.methods]
     u_edges = shown_edges([each.spread.shown for each in shapes])
@@ -65,7 +71,8 @@ def merged_views(
     tails = far_edges([each.spread.farthest for each in shapes]) if has_tails else None
     for each in shapes:
         binning = Binning(axis.edges, u_edges, tails, tolerance)
-        yield MergedView(each, axis.component, binning, cuts, nsc)
+        fit = fits.get(each.method)
+        yield MergedView(each, axis.component, binning, cuts, nsc, fit)
 
 
 def _cut(pile: Pile, slicing: Slicing) -> Cut:

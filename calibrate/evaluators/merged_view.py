@@ -9,23 +9,20 @@ from functools import cached_property
 
 import numpy as np
 
+from calibrate.estimate import Calibration, Replicated
 from calibrate.evaluators.answer import Answer, Binning, Scalars, curve_record
 from calibrate.evaluators.merged_differences import difference_scalars
 from calibrate.evaluators.merged_histograms import Shapes
 from calibrate.evaluators.parts import Part
 from calibrate.evaluators.pile import one_bin
 from calibrate.evaluators.residuals import Residual
+from calibrate.evaluators.shared_error import Chosen
 from calibrate.evaluators.slices import Cut, sliced_record
 from calibrate.evaluators.told import told
 from calibrate.evaluators.view import bias_metrics, locations
 from calibrate.records import ClosureCurve, Record, SlicedClosure
 from calibrate.sample import FloatArray, IntArray
 from calibrate.statistics import Summary, bin_index, binned_sum, grouped_squares
-
-UNMERGED = (
-    "{}: the calibration's own statistical error is not in the bins of merged parts: evaluate some "
-    "of the files without -m to see it"
-)
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,15 @@ class Sums:
 
 @dataclass(frozen=True)
 class MergedView:
-    """One truth column under one method, over all parts of a pile, and how to bin it."""
+    """One truth column under one method, over all parts of a pile, and how to bin it; `fit` is
+    the calibration, where it is at hand."""
 
     shapes: Shapes
     component: int
     binning: Binning
     cuts: tuple[Cut, ...]
     nsc: bool
+    fit: Calibration | None = None
 
     @property
     def method(self) -> str:
@@ -89,7 +88,7 @@ class MergedView:
             *(self.method, r, self.binning, found, core),
             z_mean=z_mean,
             n_effective=sums.n_effective,
-            calibration_error=unknown,
+            calibration_error=self._shared(bins),
             sigma=sigma,
             sigma_error=sigma_error,
             exact_bias=unknown,
@@ -129,9 +128,7 @@ class MergedView:
 
         outside, total, squares = self.shapes.pile.total(sums)
         known = self.shapes.facts.negative, float(total**2 / squares)
-        found = told(self.method, curve.test, float(outside / total), *known, curve)
-        replicated = self.shapes.first.statistical is not None
-        return [*found, UNMERGED.format(self.method)] if replicated else found
+        return told(self.method, curve.test, float(outside / total), *known, curve)
 
     def _summary(self, index: Callable[[Part], IntArray], bins: int, mode: bool = True) -> Summary:
         """Statistics of u; those of moments with errors in closed form, of the others bootstrap."""
@@ -158,6 +155,18 @@ class MergedView:
 
     def _index(self, part: Part) -> IntArray:
         return bin_index(part.sample.z[:, self.component], self.binning.z_edges)
+
+    def _shared(self, bins: int) -> FloatArray:
+        """Statistical error of the calibration's mean per bin (over z if relative)."""
+        fit, residual = self.fit, self.shapes.residual
+        if not isinstance(fit, Replicated):
+            return np.full(bins, np.nan)
+
+        def chosen(part: Part) -> Chosen:
+            return Chosen.of(fit, part.sample, residual(part), self._index(part), bins)
+
+        found = self.shapes.pile.joined(chosen, lambda one, other: one.joined(other, bins))
+        return found.error(fit, self.component, bins)
 
     def _mean_truth(self) -> float:
         """The mean of z without weights."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from calibrate.context import Context
 from calibrate.errors import StorageError
-from calibrate.estimate import Calibration, Estimate
+from calibrate.estimate import Calibration, Estimate, Replicated
 from calibrate.evaluators.residuals import Residual, residual_of
 from calibrate.records import Findings
 from calibrate.sample import Column, Groups, Sample
@@ -61,7 +61,9 @@ class StoredPart:
         kept: Collection[str],
     ) -> StoredPart:
         """Estimate a sample by all fits and store it, of features and spectators only those that
-        are to be `kept`."""
+        are to be `kept`, and what replicas of a fit are asked with."""
+        replicated = [fit.domain.x_columns for fit in fits.values() if isinstance(fit, Replicated)]
+        kept = {*kept, *(column.name for columns in replicated for column in columns)}
         features = [i for i, column in enumerate(sample.x_columns) if column.name in kept]
         spectators = {name: v for name, v in sample.spectators.items() if name in kept}
         arrays: dict[str, Any] = {"x": sample.x[:, features], "z": sample.z, "w": sample.w}
@@ -129,8 +131,15 @@ class MergingEvaluator(Protocol):
         """Raise ConfigurationError or DataError if the task cannot be evaluated."""
         ...
 
-    def merged(self, parts: Sequence[StoredPart], context: Context, folder: Path) -> Findings:
-        """Findings of all parts; `folder` is for scratch files."""
+    def merged(
+        self,
+        parts: Sequence[StoredPart],
+        fits: Mapping[str, Calibration],
+        context: Context,
+        folder: Path,
+    ) -> Findings:
+        """Findings of all parts; `fits` by label, where there are replicas that are to be asked,
+        `folder` is for scratch files."""
         ...
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -66,6 +66,11 @@ class Pile:
         """The function of every part, in their order; as many in memory as there are threads."""
         with ThreadPoolExecutor(threads()) as pool:
             return list(pool.map(lambda stored: function(stored.read()), self.parts))
+
+    def joined(self, function: Callable[[Part], T], join: Callable[[T, T], T]) -> T:
+        """What the function gives of every part, joined in their order as they come."""
+        with ThreadPoolExecutor(threads()) as pool:
+            return reduce(join, pool.map(lambda stored: function(stored.read()), self.parts))
 
     def total(self, function: Callable[[Part], FloatArray]) -> FloatArray:
         """The sum of a function over all parts."""

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
-from calibrate.estimate import Calibration, Estimate, Replicated
+from calibrate.estimate import Calibration, Estimate
 from calibrate.mixture import GaussianMixture
 from calibrate.sample import BoolArray, Column, FloatArray, Groups, IntArray, Sample
 from calibrate.statistics import binned_sum, grouped_squares
-
-SHARED_EVENTS = 2000
-"""Events of a bin that tell how its mean changes with the fit: a smooth function of x."""
 
 
 @dataclass(frozen=True)
@@ -96,29 +92,6 @@ def binned_mean(values: FloatArray, w: FloatArray, index: IntArray, bins: int) -
     """Weighted mean of values (n,) in the bins that `index` (n,) names, (n_b,); NaN if empty."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(binned_sum(w * values, index, bins) / binned_sum(w, index, bins))
-
-
-def shared_error(
-    fit: Replicated, x: FloatArray, component: int, unit: FloatArray, w: FloatArray,
-    index: IntArray, bins: int,
-) -> FloatArray:  # fmt: skip
-    """The standard deviation over the replicas of a fit of the mean of ẑ/unit in each bin (n_b,):
-    the error that all events of a bin share. At most `SHARED_EVENTS` of a bin are looked at."""
-    rows = _thinned(index, bins)
-    x, unit, w, index = x[rows], unit[rows], w[rows], index[rows]
-    means = [binned_mean(z[:, component] / unit, w, index, bins) for z in fit.estimates(x)]
-    return np.asarray(np.std(np.stack(means), axis=0, ddof=1))
-
-
-def _thinned(index: IntArray, bins: int) -> IntArray:
-    """At most `SHARED_EVENTS` rows of each bin, evenly spread over its rows."""
-    order = np.argsort(index, kind="stable")
-    ends = np.searchsorted(index[order], np.arange(bins + 1))
-    places = [
-        np.linspace(low, high - 1, min(high - low, SHARED_EVENTS)).astype(np.int64)
-        for low, high in pairwise(ends)
-    ]
-    return np.asarray(order[np.concatenate(places)])
 
 
 def effective_events(w: FloatArray, index: IntArray, bins: int, groups: Groups) -> FloatArray:

@@ -10,12 +10,8 @@ import numpy as np
 from calibrate.estimate import Calibration, Replicated
 from calibrate.evaluators.answer import Answer, Binning, Scalars, curve_record
 from calibrate.evaluators.histograms import pull_histogram, response_histogram, tail_histogram
-from calibrate.evaluators.residuals import (
-    Residual,
-    binned_mean,
-    effective_events,
-    shared_error,
-)
+from calibrate.evaluators.residuals import Residual, binned_mean, effective_events
+from calibrate.evaluators.shared_error import Chosen
 from calibrate.evaluators.slices import Sliced, sliced_closure
 from calibrate.evaluators.told import told
 from calibrate.records import (
@@ -142,11 +138,10 @@ class View:
 
     def _shared(self, index: IntArray, bins: int) -> FloatArray:
         """Statistical error of the calibration's mean per bin (over z if relative)."""
-        fit, r, w = self.fit, self.residual, self.sample.w
+        fit, r = self.fit, self.residual
         if not isinstance(fit, Replicated):
             return np.full(bins, np.nan)
-        x, unit = fit.domain.features(self.sample), self._unit_of_u(r.z)
-        return shared_error(fit, x, r.component, unit, w, index, bins)
+        return Chosen.of(fit, self.sample, r, index, bins).error(fit, r.component, bins)
 
     def _exact_resolution(self, form: ClosedForm, index: IntArray, bins: int) -> FloatArray:
         """Σ(z) of the closed form (over z if relative), with the spread of its bias inside the bin
