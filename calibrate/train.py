@@ -7,7 +7,6 @@ derived seed.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from calibrate.context import Context
 from calibrate.errors import FitError
+from calibrate.evaluations import Evaluations, identity
 from calibrate.sample import FloatArray
 
 Result = TypeVar("Result")
@@ -55,17 +55,22 @@ def minimise_full_batch(
     than the Gaussian example's fit. Raises DivergedError if the loss is not finite anywhere.
     """
     evaluations = math.ceil(LINE_SEARCH_EVALUATIONS * steps)
-    history: list[float] = []
-    start = time.perf_counter()
+    begin = _flat(parameters, parameters)
+
+    def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
+        _assign(parameters, vector)
+        value = loss()
+        gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+        return _finite(value), _flat(parameters, gradients)
+
+    checkpoint = context.checkpoints.checkpoint(identity(context, begin))
+    function = Evaluations(value_and_gradient, checkpoint)
     with context.progress.track(description(context), evaluations) as advance:
 
-        def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
-            _assign(parameters, vector)
-            value = loss()
-            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
-            history.append(_finite(value))
+        def told(vector: FloatArray) -> tuple[float, FloatArray]:
+            answer = function(vector)
             advance(1)
-            return history[-1], _flat(parameters, gradients)
+            return answer
 
         options = {
             "maxiter": steps,
@@ -74,12 +79,10 @@ def minimise_full_batch(
             "gtol": GRADIENT_TOLERANCE,
             "ftol": CHANGE_TOLERANCE,
         }
-        begin = _flat(parameters, parameters)
-        found = scipy.optimize.minimize(
-            value_and_gradient, begin, method="L-BFGS-B", jac=True, options=options
-        )
+        found = scipy.optimize.minimize(told, begin, method="L-BFGS-B", jac=True, options=options)
+    function.over()
     _assign(parameters, found.x)
-    return Minimisation(np.array(history), time.perf_counter() - start)
+    return Minimisation(function.values, function.seconds)
 
 
 def with_restarts(

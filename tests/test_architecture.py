@@ -38,7 +38,7 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
         *("memory", "checkpoints", "cores"),
     ),
     2: (
-        *("train", "plateau", "model_axis", "member", "minibatch", "learner"),
+        *("train", "evaluations", "plateau", "model_axis", "member", "minibatch", "learner"),
         *("figures", "contents"),
     ),
     3: ("methods", "evaluators", "inference"),
