@@ -24,6 +24,7 @@ from calibrate.statistics import (
     weighted_std,
 )
 from calibrate.statistics.bootstrap import TABLE
+from calibrate.statistics.hashes import row_keys
 from calibrate.statistics.mode import truncated_gaussian_modes
 from calibrate.statistics.nsc import fit_noise_stochastic_constant
 from calibrate.statistics.prefix import SortedPowers
@@ -522,3 +523,19 @@ def test_the_unit_of_pt_changes_the_terms_as_it_should():
     other = fit_noise_stochastic_constant(1000 * pt, sigma, 0.01 * sigma)
     np.testing.assert_allclose(other.terms, one.terms * [1000, 1000**0.5, 1], rtol=1e-5)
     np.testing.assert_allclose(other.errors, one.errors * [1000, 1000**0.5, 1], rtol=1e-4)
+
+
+# Rows known again
+
+
+def test_a_key_tells_rows_apart_and_knows_them_again_in_any_order():
+    rng = np.random.default_rng(0)
+    columns = [rng.normal(size=1000).round(1), rng.integers(0, 5, 1000), rng.normal(size=1000)]
+    keys, order = row_keys(columns), rng.permutation(1000)
+    np.testing.assert_array_equal(row_keys([c[order] for c in columns]), keys[order])
+    assert len(np.unique(keys)) == 1000
+    pairs = {*zip(columns[0].tolist(), columns[1].tolist(), strict=True)}
+    assert len(np.unique(row_keys(columns[:2]))) == len(pairs) < 1000
+    np.testing.assert_array_equal(row_keys([np.array([-0.0])]), row_keys([np.array([0.0])]))
+    shares = np.bincount((row_keys([np.arange(4000.0)]) >> np.uint64(62)).astype(int)) / 4000
+    assert shares == pytest.approx([0.25] * 4, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
