@@ -37,12 +37,17 @@ def swept(tmp_path: Path) -> Swept:
     """A sweep in this process: exit status and folder."""
 
     def run(*overrides: str, launcher: tuple[str, ...] = BATCHED, folder: str = "swept"):
-        where = tmp_path / folder
-        arguments = ["run", "-m", *overrides, f"sweep.dir={where}", *launcher]
-        command = lambda: cli.main(arguments, "calibrate", standalone_mode=False)  # noqa: E731
-        return guarded(command), where
+        return sweep_in(tmp_path / folder, *overrides, launcher=launcher)
 
     return run
+
+
+def sweep_in(
+    folder: Path, *overrides: str, launcher: tuple[str, ...] = BATCHED
+) -> tuple[int, Path]:
+    arguments = ["run", "-m", *overrides, f"sweep.dir={folder}", *launcher]
+    command = lambda: cli.main(arguments, "calibrate", standalone_mode=False)  # noqa: E731
+    return guarded(command), folder
 
 
 def states(folder: Path) -> list[str]:
@@ -126,10 +131,10 @@ def kept(folder: Path) -> bool:
     return len(list(folder.glob("checkpoints/*/*.h5"))) == 2
 
 
-@pytest.fixture
-def calm(swept: Swept) -> list[dict[str, object]]:
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
     """The metrics of a sweep that nothing disturbed."""
-    return metrics(swept(*LONG, folder="calm")[1])
+    return metrics(sweep_in(tmp_path_factory.mktemp("calm"), *LONG)[1])
 
 
 def test_a_batch_that_was_killed_goes_on_job_by_job(
