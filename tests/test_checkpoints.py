@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def members(context: Context, patience: int | None, rates: Sequence[float]) -> l
     return found
 
 
-def outcome(trained: Sequence[Member]) -> tuple[list[object], list[list[float]]]:
+def outcome(trained: Sequence[Member]) -> tuple[list[Any], list[list[float]]]:
     done = minimise_minibatch(trained)
     told = [
         (each.loss.tolist(), each.validation.tolist(), each.stopped)
@@ -97,6 +98,21 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_bits(
     assert outcome(members(replace(kept, progress=UntilEpoch(EPOCHS + 1)), patience, rates)) == (
         expected
     ), "a training that was over is not done again"
+
+
+def test_members_in_different_epochs_are_trained_together(tmp_path: Path):
+    """One begins anew, one goes on, in other company than before."""
+    rates = (0.01, 0.05, 1e-4)
+    told, values = outcome(members(Context(), 2, rates))
+    kept = Context(checkpoints=CheckpointFolder(tmp_path, every=1e-9))
+    with pytest.raises(KeyboardInterrupt):
+        outcome(members(replace(kept, progress=UntilEpoch(9)), 2, rates)[1:])
+    again, found = outcome(members(kept, 2, rates))
+    for one, other in zip(again, told, strict=True):
+        np.testing.assert_allclose(one[0], other[0], rtol=1e-4)
+        np.testing.assert_allclose(one[1], other[1], rtol=1e-4)
+        assert one[2] == other[2]
+    np.testing.assert_allclose(found, values, rtol=1e-3, atol=1e-5)
 
 
 def test_one_that_diverged_stays_so_and_the_others_go_on(tmp_path: Path):
