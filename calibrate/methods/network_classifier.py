@@ -45,6 +45,7 @@ class NetworkClassifier:
     patience: int = 3
     restarts: int = 3
     tasks: ClassVar[tuple[str, ...]] = ("inference",)
+    sees: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         layer_sizes("method.hidden", self.hidden)
