@@ -255,10 +255,10 @@ class InferenceTask:
     `train`, fill templates from the independent `test`, infer at each of `points`.
 
     `auxiliary` measures the nuisances too; `exact` is the best possible score where it is known,
-    as the probability of signal with classes of equal weight. No analysis knows this score, nor
-    the true nuisances of `points`: methods see them only if they are made for it (`hidden`).
-    `files` maps the sources to their sha256. Raises ConfigurationError without nuisances, DataError for less than 100 usable events
-    of a class at the nominal values.
+    as the probability of signal with classes of equal weight. No analysis knows it, nor the true
+    nuisances of `points`: see `hidden`. `files` maps the sources to their sha256. Raises
+    ConfigurationError without nuisances, DataError for less than 100 usable events of a class at
+    the nominal values.
     """
 
     train: LabelledEvents
@@ -281,8 +281,7 @@ class InferenceTask:
                 _require_events(f"the {kind} of the {name} sample", sample, sample.z[:, 0] == label)
 
     def hidden(self, seen: Collection[str] = ()) -> InferenceTask:
-        """The task as a method sees it: without observed points and exact score, but for those of
-        the two, `points` and `exact`, that it is made for (`seen`)."""
+        """The task as a method sees it: without `points` and `exact`, but for those `seen`."""
         points = self.points if "points" in seen else ()
         return replace(self, points=points, exact=self.exact if "exact" in seen else None)
 
