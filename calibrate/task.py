@@ -256,9 +256,8 @@ class InferenceTask:
 
     `auxiliary` measures the nuisances too; `exact` is the best possible score where it is known,
     as the probability of signal with classes of equal weight. No analysis knows it, nor the true
-    nuisances of `points`: see `hidden`. `files` maps the sources to their sha256. Raises
-    ConfigurationError without nuisances, DataError for less than 100 usable events of a class at
-    the nominal values.
+    nuisances of `points` (`hidden`). `files` maps the sources to their sha256. Raises
+    ConfigurationError without nuisances, DataError for a class of less than 100 nominal events.
     """
 
     train: LabelledEvents
