@@ -1,6 +1,6 @@
 """Numbers of profile likelihoods on the angle toy, the exact score being every classifier.
 
-python benchmarks/likelihood_numbers.py speed widths coverage pyhf interpolation
+python -m benchmarks.likelihood_numbers speed widths coverage pyhf interpolation
 
 `aware` is the exact score at the tested angle, `oracle` that at the true one, `baseline` that at
 the nominal one: what networks are at their best. Times are CPU seconds. The loop differs by the
@@ -13,48 +13,26 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from calibrate.context import Context
-from calibrate.data.angle import Angle, AngleScore
+from calibrate.data.angle import Angle
 from calibrate.evaluators.likelihood import LikelihoodEvaluator
 from calibrate.evaluators.point_model import Binning, Fillings, PointModel
 from calibrate.evaluators.workspace import exported
 from calibrate.inference.coverage import experiments
 from calibrate.inference.histfactory import pyhf_fit
 from calibrate.inference.profile import Profile
-from calibrate.sample import FloatArray
 from calibrate.task import InferenceTask
+from tests.inference_models import Known, loop
 
 QUARTER = math.pi / 4
 EVENTS = 500_000
-EXACT = AngleScore(0.7)
 
 
-@dataclass(frozen=True)
-class Known:
-    """The exact score of the tested angle (None) or of one angle."""
-
-    angle: float | None = None
-    knows: bool = False
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    kind = "known"
-
-    @property
-    def uses_nuisances(self) -> bool:
-        return self.angle is None
-
-    def score(self, x: FloatArray, values: Mapping[str, Any]) -> FloatArray:
-        return EXACT(x, values if self.angle is None else {"angle": self.angle})
-
-    def knowing(self, values: Mapping[str, float]) -> Known:
-        return Known(values["angle"]) if self.knows else self
-
-
-FITS = {"aware": Known(), "oracle": Known(QUARTER, knows=True), "baseline": Known(QUARTER)}
+FITS = {"aware": Known(), "oracle": Known(QUARTER, oracle=True), "baseline": Known(QUARTER)}
 
 
 def main() -> None:
@@ -101,28 +79,6 @@ def speed() -> None:
     print(
         f"200 x 150 x {len(seen.templates.bins)}: {seconds(lambda: likelihood.scan(mu, z)):.3f} s"
     )
-
-
-def loop(likelihood: Any, mu: FloatArray, z: FloatArray) -> FloatArray:
-    """The likelihood term by term, templates and counts at one tested value at a time."""
-    expected, observed = likelihood.expected, likelihood.observed
-    found = np.zeros((len(mu), len(z)))
-    for i, strength in enumerate(mu):
-        for j, values in enumerate(z):
-            signal, background = (
-                contents(values[None])[0][0] for contents in (expected.signal, expected.background)
-            )
-            counts, total = observed.counts(values[None])[0][0], 0.0
-            for b, n in enumerate(counts):
-                nu, delta2 = strength * signal[b] + background[b], expected.variance[b]
-                p = 1 - nu * delta2
-                gamma = 0.5 * (p + math.sqrt(p**2 + 4 * n * delta2))
-                total += nu * gamma - n * math.log(nu * gamma) + math.lgamma(n + 1)
-                total += (gamma - 1) ** 2 / (2 * delta2)
-            for k, nuisance in enumerate(expected.nuisances):
-                total += 0.5 * ((values[k] - observed.centres[k]) / nuisance.width) ** 2
-            found[i, j] = total
-    return found
 
 
 def seconds(work: Any) -> float:

@@ -25,6 +25,7 @@ from tests.inference_models import (
     SIGNAL,
     SLOPES,
     expectation,
+    loop,
     observation,
     profile,
     shifted,
@@ -34,34 +35,6 @@ COUNTS = np.array([910.0, 330.0, 151.0])
 CONTROL = Auxiliary(
     lambda values: np.stack([50 * values["scale"], 80 / values["scale"]], axis=1), "control"
 )
-
-
-def loop(likelihood: Likelihood, mu: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """The sum as it is written, term by term; γ by its quadratic equation."""
-    expected, observed = likelihood.expected, likelihood.observed
-    found = np.zeros((len(mu), len(z)))
-    for i, strength in enumerate(mu):
-        for j, values in enumerate(z):
-            signal, background = (
-                contents(values[None])[0][0] for contents in (expected.signal, expected.background)
-            )
-            counts, total = observed.counts(values[None])[0][0], 0.0
-            for b, n in enumerate(counts):
-                nu = strength * signal[b] + background[b]
-                delta2, a = expected.variance[b], observed.gammas[b]
-                p = a - nu * delta2
-                gamma = 0.5 * (p + math.sqrt(p**2 + 4 * n * delta2))
-                total += nu * gamma - n * math.log(nu * gamma) + math.lgamma(n + 1)
-                total += (gamma - a) ** 2 / (2 * delta2) if delta2 else 0.0
-            for k, nuisance in enumerate(expected.nuisances):
-                pull = (values[k] - observed.centres[k]) / (nuisance.width or math.inf)
-                total += 0.5 * pull**2
-            for m, k in zip(
-                expected.auxiliary_counts(values[None])[0][0], observed.auxiliary, strict=True
-            ):
-                total += m - k * math.log(m) + math.lgamma(k + 1)
-            found[i, j] = total
-    return found
 
 
 def moving() -> object:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calibrate.context import Context
-from calibrate.data.angle import Angle, AngleEvents, AngleScore
+from calibrate.data.angle import Angle, AngleEvents
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.inference.bins import FEWEST_EFFECTIVE, ScoreBins
 from calibrate.inference.contents import Axes, Constant
@@ -26,18 +26,9 @@ from calibrate.inference.templates import (
 )
 from calibrate.sample import FloatArray
 from calibrate.task import InferenceTask, Nuisance, Point
+from tests.inference_models import EXACT, Known
 
 QUARTER = math.pi / 4
-EXACT = AngleScore(0.7)
-
-
-class Aware:
-    """The exact score at whatever angle is assumed."""
-
-    uses_nuisances = True
-
-    def score(self, x: FloatArray, values: dict) -> FloatArray:
-        return EXACT(x, values)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def axes(task: InferenceTask) -> Axes:
 
 @pytest.fixture(scope="module")
 def templates(task: InferenceTask, axes: Axes) -> Templates:
-    return Templates.fill(Aware(), task.test, axes, ScoreBins.equal(10)).merged()
+    return Templates.fill(Known(), task.test, axes, ScoreBins.equal(10)).merged()
 
 
 def paths_at(
@@ -105,7 +96,7 @@ def test_an_event_of_weight_two_is_the_event_twice(axes: Axes):
 
     heavy = AngleEvents(noise, label, np.where(np.arange(2000) % 2 == 0, 2.0, 1.0))
     few = replace(axes, knots={"angle": axes.knots["angle"][:3]})
-    filled = [Templates.fill(Aware(), events, few, ScoreBins.equal(5))
+    filled = [Templates.fill(Known(), events, few, ScoreBins.equal(5))
               for events in (heavy, Twice())]  # fmt: skip
     for name in ("blocks", "squares"):
         assert getattr(filled[0], name) == pytest.approx(getattr(filled[1], name))
@@ -127,11 +118,11 @@ def test_bins_are_merged_until_none_is_empty():
 def test_a_single_class_has_no_templates(axes: Axes):
     events = AngleEvents(np.zeros((50, 2)), np.ones(50), np.ones(50))
     with pytest.raises(DataError, match="hold no background"):
-        Templates.fill(Aware(), events, axes, ScoreBins.equal(5))
+        Templates.fill(Known(), events, axes, ScoreBins.equal(5))
 
 
 def test_a_score_that_is_not_finite_is_refused(task: InferenceTask, axes: Axes):
-    class Broken(Aware):
+    class Broken(Known):
         def score(self, x: FloatArray, values: dict) -> FloatArray:
             return np.where(x[:, 0] > 2, np.nan, 0.5)
 
@@ -141,7 +132,7 @@ def test_a_score_that_is_not_finite_is_refused(task: InferenceTask, axes: Axes):
 
 def test_expected_counts_follow_the_tested_angle(task: InferenceTask, templates: Templates):
     true, axes = {"angle": math.pi / 2}, templates.axes
-    paths = paths_at(task, axes, Aware(), templates.bins, math.pi / 2)
+    paths = paths_at(task, axes, Known(), templates.bins, math.pi / 2)
     sample = task.test.at(true)
     w = np.where(sample.z[:, 0] == 1, 2.0, 1.0) * sample.w
     tested = axes.knots["angle"][[3, 12, 18]]
@@ -155,7 +146,7 @@ def test_expected_counts_follow_the_tested_angle(task: InferenceTask, templates:
 
 
 def test_a_frozen_score_counts_once(task: InferenceTask, templates: Templates):
-    frozen = FrozenAt(Aware(), {"angle": QUARTER})
+    frozen = FrozenAt(Known(), {"angle": QUARTER})
     paths = paths_at(task, templates.axes, frozen, templates.bins, math.pi / 2)
     counts = paths.asimov(1.0)
     assert isinstance(counts, Constant)
@@ -166,7 +157,7 @@ def test_a_frozen_score_counts_once(task: InferenceTask, templates: Templates):
 def test_drawn_counts_have_the_expected_mean_and_fluctuate_together(
     task: InferenceTask, templates: Templates
 ):
-    paths = paths_at(task, templates.axes, Aware(), templates.bins, QUARTER)
+    paths = paths_at(task, templates.axes, Known(), templates.bins, QUARTER)
     drawn = paths.drawn(1.0, 400, np.random.default_rng(1))
     expected = paths.asimov(1.0)
     near, here = np.array([[QUARTER + 0.05]]), np.array([[QUARTER]])
@@ -180,7 +171,7 @@ def test_drawn_counts_have_the_expected_mean_and_fluctuate_together(
 
 
 def test_negative_paths_are_not_drawn(task: InferenceTask, templates: Templates):
-    paths = paths_at(task, templates.axes, Aware(), templates.bins, QUARTER)
+    paths = paths_at(task, templates.axes, Known(), templates.bins, QUARTER)
     negative = replace(paths, blocks=-paths.blocks)
     with pytest.raises(DataError, match=r"negative weights: .*experiments=0"):
         negative.drawn(1.0, 2, np.random.default_rng(1))
@@ -210,8 +201,8 @@ def test_the_aware_score_is_worth_the_oracle_and_a_frozen_one_less(
 ):
     aware, oracle, baseline = (
         model(task, templates, score, math.pi / 2).interval().width
-        for score in (Aware(), FrozenAt(Aware(), {"angle": math.pi / 2}),
-                      FrozenAt(Aware(), {"angle": QUARTER}))
+        for score in (Known(), FrozenAt(Known(), {"angle": math.pi / 2}),
+                      FrozenAt(Known(), {"angle": QUARTER}))
     )  # fmt: skip
     assert aware == pytest.approx(oracle, rel=0.05)
     assert baseline > 1.5 * oracle
@@ -219,7 +210,7 @@ def test_the_aware_score_is_worth_the_oracle_and_a_frozen_one_less(
 
 def test_pseudo_experiments_agree_with_iminuit_and_cover(task: InferenceTask, templates: Templates):
     point = Point(1.0, {"angle": QUARTER})
-    paths = paths_at(task, templates.axes, Aware(), templates.bins, QUARTER)
+    paths = paths_at(task, templates.axes, Known(), templates.bins, QUARTER)
     expected = templates.expectation(task.nuisances, point.values)
     bounds = np.vstack([[-0.5, 10.0], expected.bounds])
     many = repeated(
