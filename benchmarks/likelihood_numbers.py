@@ -122,8 +122,9 @@ def coverage() -> None:
         for model in models(task):
             start, rng = time.process_time(), Context().stream("experiments")
             found = experiments(
-                model.expected, model.seen.paths, model.point, model.bounds, 1000, rng
-            )
+                model.expected, model.seen.templates, model.seen.paths, model.point, model.bounds,
+                1000, rng,
+            )  # fmt: skip
             taken = time.process_time() - start
             print(f"{model.label:9s} {model.point.name} {'control' if auxiliary else '':8s}"
                   f"68 %: {found.coverage()[0]:.3f} ± {found.coverage()[1]:.3f}, 95 %: "

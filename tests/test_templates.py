@@ -71,6 +71,9 @@ def test_the_points_and_the_nominal_value_are_filled(task: InferenceTask, axes: 
     assert {QUARTER, math.pi / 2} <= set(knots)
     nuisance = task.nuisances[0]
     assert (knots[0], knots[-1]) == (nuisance.low, nuisance.high)
+    wide = (Nuisance("scale", 1.0, 0.05, low=0.5, high=1.5),)
+    around = axes_of(wide, (Point(1.0, {"scale": 0.8}),), 21).knots["scale"]
+    assert around[[0, -1]] == pytest.approx([0.6, 1.2])
 
 
 def test_a_range_is_needed_and_not_left():
@@ -170,6 +173,65 @@ def test_drawn_counts_have_the_expected_mean_and_fluctuate_together(
     assert first.sum(axis=1) == pytest.approx(second.sum(axis=1))
 
 
+@pytest.mark.parametrize("score", [Known(), Known(QUARTER)])
+@pytest.mark.parametrize("pieces", [None, 2])
+def test_matched_paths_expect_what_the_templates_do(
+    task: InferenceTask, score: Known, pieces: int | None
+):
+    """Where data lies, and at other strengths, though splines of few pieces miss the events."""
+    angle = math.pi / 2
+    axes = axes_of(task.nuisances, task.points, 21, pieces)
+    filled = Templates.fill(score, task.test, axes, ScoreBins.equal(10)).merged()
+    raw, z = paths_at(task, axes, score, filled.bins, angle), np.array([[angle]])
+    paths = raw.matched(*filled.contents)
+    expected = filled.expectation(task.nuisances, {"angle": angle})
+    for strength in (1.0, 3.0):
+        wanted = expected.total(np.array([strength]), z)
+        assert paths.asimov(strength)(z)[0] == pytest.approx(wanted, rel=1e-12)
+    drawn = paths.drawn(1.0, 400, np.random.default_rng(1))(np.repeat(z, 400, axis=0))[0]
+    wanted = expected.total(np.ones(1), z)[0]
+    assert np.abs(drawn.mean(axis=0) - wanted) == pytest.approx(
+        0, abs=5 * np.sqrt(wanted.max() / 400)
+    )
+    if pieces:
+        assert raw.asimov(1.0)(z)[0] != pytest.approx(wanted[None], rel=1e-4)
+
+
+def test_replicas_of_the_simulation_fluctuate_as_its_events(
+    task: InferenceTask, templates: Templates
+):
+    values = {"angle": QUARTER}
+    expected = templates.expectation(task.nuisances, values)
+    many = templates.drawn_again(expected, values, 2000, np.random.default_rng(3))
+    here = np.full((2000, 1), QUARTER)
+    row = int(np.argmin(np.abs(templates.axes.knots["angle"] - QUARTER)))
+    for label, contents in enumerate((many.background, many.signal)):
+        found = contents(here)[0]
+        sums, errors = templates.sums[row, label], np.sqrt(templates.squares[row, label])
+        assert found.mean(axis=0) == pytest.approx(sums, abs=4 * np.max(errors) / 44)
+        # the yield of a class is known: parts hold as many of its events
+        known = errors * np.sqrt(1 - sums / sums.sum())
+        assert found.std(axis=0) == pytest.approx(known, rel=0.2)
+        relative = many.variance[label].mean(axis=0)
+        assert relative == pytest.approx(expected.variance[label], rel=0.15)
+
+
+def test_replicas_that_leave_a_bin_empty_are_drawn_again(task: InferenceTask, templates: Templates):
+    """The last bin's signal in two of the parts: every seventh replica would lack both."""
+    values = {"angle": QUARTER}
+    expected = templates.expectation(task.nuisances, values)
+    parts = templates.parts.copy()
+    parts[:, 2:, 1, -1] = 0
+    parts[:, :2, 1, -1] = 1.0
+    many = replace(templates, parts=parts).drawn_again(
+        expected, values, 200, np.random.default_rng(3)
+    )
+    assert np.min(many.signal(np.full((200, 1), QUARTER))[0]) >= 0.9
+    parts[:, :, 1, -1] = 0
+    with pytest.raises(DataError, match=r"200 of 200 replicas .* use fewer bins"):
+        replace(templates, parts=parts).drawn_again(expected, values, 200, np.random.default_rng(3))
+
+
 def test_negative_paths_are_not_drawn(task: InferenceTask, templates: Templates):
     paths = paths_at(task, templates.axes, Known(), templates.bins, QUARTER)
     negative = replace(paths, blocks=-paths.blocks)
@@ -221,12 +283,12 @@ def test_pseudo_experiments_agree_with_iminuit_and_cover(task: InferenceTask, te
     for row in range(3):
         observed = replace(
             many.observed, counts=_one(many.observed.counts, row),
-            **{k: getattr(many.observed, k)[row] for k in ("centres", "gammas", "auxiliary")},
+            **{k: getattr(many.observed, k)[row] for k in ("centres", "auxiliary")},
         )  # fmt: skip
         single = Profile(replace(many, observed=observed), bounds, np.array([1.0, QUARTER]))
         assert single.best.parameters[0] == pytest.approx(parameters[row, 0], abs=1e-3)
         assert single.curve(0, np.ones(1))[0] == pytest.approx(rise[row], abs=1e-4)
-    tried = experiments(expected, paths, point, bounds, 300, np.random.default_rng(6))
+    tried = experiments(expected, templates, paths, point, bounds, 300, np.random.default_rng(6))
     share, error = tried.coverage()
     assert error == pytest.approx(math.sqrt(share * (1 - share) / 300))
     assert share == pytest.approx(0.683, abs=4 * 0.027)

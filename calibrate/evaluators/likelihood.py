@@ -162,8 +162,9 @@ class LikelihoodEvaluator:
         if not self.experiments:
             return None
         rng = context.stream("experiments")
+        seen, bounds = model.seen, model.bounds
         return experiments(
-            model.expected, model.seen.paths, model.point, model.bounds, self.experiments, rng
+            model.expected, seen.templates, seen.paths, seen.point, bounds, self.experiments, rng
         )
 
     def _findings(

@@ -2,7 +2,7 @@
 
 HistFactory knows templates at three values of a nuisance (nominal, and one width of the constraint
 down and up) and a fixed score. So what is exported is the model of the score at the nominal values,
-with `histosys` between those three, `staterror` for the simulation's statistics (the γ of our
+with `histosys` between those three, `shapesys` for the simulation's statistics (the γ of our
 likelihood, relative to the nominal templates), μ as a `normfactor`, and an auxiliary measurement as
 a second channel. `ThreePoint` is HistFactory's own interpolation (code 4p, pyhf's default), so that
 our likelihood of the exported model is pyhf's but for a constant.
@@ -88,9 +88,9 @@ class BinnedModel:
 
     def likelihood(self) -> Likelihood:
         """Our likelihood of the same model."""
-        total = self.signal.nominal + self.background.nominal
+        nominal = np.stack([self.background.nominal, self.signal.nominal])
         auxiliary = None if self.auxiliary is None else Auxiliary(self._expected, MEASURED)
-        variance = self.squares.sum(axis=0) / total**2
+        variance = self.squares / nominal**2
         expected = Expectation(
             self.signal, self.background, variance, self.nuisances, self.bounds, auxiliary
         )
@@ -135,7 +135,7 @@ class BinnedModel:
         ]  # fmt: skip
         if errors is not None:
             modifiers.append(
-                {"name": f"staterror_{CHANNEL}", "type": "staterror", "data": errors.tolist()}
+                {"name": f"simulation_{name}", "type": "shapesys", "data": errors.tolist()}
             )
         return {"name": name, "data": templates.nominal.tolist(), "modifiers": modifiers}
 
