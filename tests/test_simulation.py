@@ -62,6 +62,14 @@ def test_exact_templates_are_left_alone():
     assert not found.cost.any()
 
 
+def test_templates_that_expect_less_than_nothing_are_left_alone():
+    p, n = np.array([-5.0, 10.0, -5.0]), np.array([3.0, 3.0, 0.0])
+    found = adjusted(p, np.array([4.0, -11.0, 6.0]), n, np.full((2, 3), 0.3))
+    assert found.total[:2] == pytest.approx([-1.0, -1.0])
+    assert (found.gammas[0][:2] == 1).all()
+    assert -1e-9 < found.total[2] < 1
+
+
 def test_intervals_cover_where_every_experiment_has_few_simulated_events():
     """Ten bins with 12 to 120 simulated background events of weight 25, 3000 experiments with a
     simulation of their own."""

@@ -37,10 +37,11 @@ def adjusted(
     background: FloatArray, signal: FloatArray, n: FloatArray, variance: FloatArray
 ) -> Adjusted:
     """The best γ for n (…, n_b) events where templates expect `background` and `signal` (…, n_b),
-    with relative variances δ² of both, (2, n_b) or (2, p, n_b)."""
+    with relative variances δ² of both, (2, n_b) or (2, p, n_b). Where they expect less than nothing
+    together, which has no likelihood, γ is 1."""
     templates = background, signal
     a = tuple(p * delta2 for p, delta2 in zip(templates, variance, strict=True))
-    t = _root(templates, a, n)
+    t = np.where(background + signal > 0, _root(templates, a, n), 0.0)
     gammas = 1 / (1 + a[0] * t), 1 / (1 + a[1] * t)
     total = background * gammas[0] + signal * gammas[1]
     costs = [_cost(each * t, delta2) for each, delta2 in zip(a, variance, strict=True)]
