@@ -1,6 +1,7 @@
-"""Numbers of profile likelihoods on the angle toy, the exact score being every classifier.
+"""Numbers of profile likelihoods on the angle toy, the exact score being every classifier; the
+coverage on HiggsML with trained ones.
 
-python -m benchmarks.likelihood_numbers speed widths coverage pyhf interpolation
+python -m benchmarks.likelihood_numbers speed widths coverage pyhf interpolation higgsml=PATH
 
 `aware` is the exact score at the tested angle, `oracle` that at the true one, `baseline` that at
 the nominal one: what networks are at their best. Times are CPU seconds. The loop differs by the
@@ -13,18 +14,24 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from calibrate.context import Context
 from calibrate.data.angle import Angle
+from calibrate.data.higgsml import HiggsML
+from calibrate.estimate import Score
 from calibrate.evaluators.likelihood import LikelihoodEvaluator
 from calibrate.evaluators.point_model import Binning, Fillings, PointModel
 from calibrate.evaluators.workspace import exported
 from calibrate.inference.coverage import experiments
 from calibrate.inference.histfactory import pyhf_fit
 from calibrate.inference.profile import Profile
+from calibrate.methods.baseline_classifier import BaselineClassifier
+from calibrate.methods.oracle_classifier import OracleClassifier
+from calibrate.methods.uncertainty_aware import UncertaintyAware
 from calibrate.task import InferenceTask
 from tests.inference_models import Known, loop
 
@@ -41,7 +48,8 @@ def main() -> None:
              "interpolation": interpolation}  # fmt: skip
     for part in sys.argv[1:] or parts:
         print(f"\n# {part}")
-        parts[part]()
+        name, _, path = part.partition("=")
+        higgsml(path) if name == "higgsml" else parts[name]()
 
 
 def toy(**options: Any) -> InferenceTask:
@@ -50,10 +58,10 @@ def toy(**options: Any) -> InferenceTask:
 
 
 def models(
-    task: InferenceTask, fits: Mapping[str, Known] = FITS, values: int = 21, pieces: int | None = 4
+    task: InferenceTask, fits: Mapping[str, Score] = FITS, bins: int = 10, pieces: int | None = 4
 ) -> Iterator[PointModel]:
     """Every score at every point."""
-    fillings = Fillings(task, Binning(10, values, pieces), simulation_error=True, strengths=None)
+    fillings = Fillings(task, Binning(bins, 21, pieces), simulation_error=True, strengths=None)
     for label, fit in fits.items():
         for point in task.points:
             (seen,) = fillings.seen(fit.knowing(point.values), [point])
@@ -118,19 +126,36 @@ def widths() -> None:
 def coverage() -> None:
     """1000 pseudo-experiments of every score at μ = 1."""
     for auxiliary in (False, True):
+        print("with a control sample" if auxiliary else "without a control sample")
         task = toy(auxiliary=auxiliary, points=[[1, QUARTER], [1, 2 * QUARTER]])
         for model in models(task):
-            start, rng = time.process_time(), Context().stream("experiments")
-            found = experiments(
-                model.expected, model.seen.templates, model.seen.paths, model.point, model.bounds,
-                1000, rng,
-            )  # fmt: skip
-            taken = time.process_time() - start
-            print(f"{model.label:9s} {model.point.name} {'control' if auxiliary else '':8s}"
-                  f"68 %: {found.coverage()[0]:.3f} ± {found.coverage()[1]:.3f}, 95 %: "
-                  f"{found.coverage(0.95)[0]:.3f}, bias {found.bias[0]:.4f} ± {found.bias[1]:.4f}, "
-                  f"spread {found.spread[0]:.4f}, quoted {model.profile.interval().width:.4f}, "
-                  f"converged {found.found.mean():.3f}, {taken:.1f} s")  # fmt: skip
+            tell_coverage(model)
+
+
+def higgsml(path: str) -> None:
+    """The same of trained classifiers on HiggsML, with the binning of its experiment."""
+    whole = HiggsML(path, yields="complete", tau_threshold=22.0).inference(Context())
+    task = replace(whole, points=tuple(point for point in whole.points if point.strength == 1))
+    methods = {"aware": UncertaintyAware(), "oracle": OracleClassifier(),
+               "baseline": BaselineClassifier()}  # fmt: skip
+    for label, method in methods.items():
+        fit = method.fit(task, Context().child(label))
+        for model in models(task, {label: fit}, bins=30, pieces=1):
+            tell_coverage(model)
+
+
+def tell_coverage(model: PointModel) -> None:
+    """Of 1000 pseudo-experiments."""
+    start, rng, seen = time.process_time(), Context().stream("experiments"), model.seen
+    found = experiments(
+        model.expected, seen.templates, seen.paths, seen.point, model.bounds, 1000, rng
+    )
+    taken = time.process_time() - start
+    print(f"{model.label:9s} {model.point.name} 68 %: {found.coverage()[0]:.3f} ± "
+          f"{found.coverage()[1]:.3f}, 95 %: {found.coverage(0.95)[0]:.3f}, bias "
+          f"{found.bias[0]:.4f} ± {found.bias[1]:.4f}, spread {found.spread[0]:.4f}, quoted "
+          f"{model.profile.interval().width:.4f}, converged {found.found.mean():.3f}, "
+          f"{taken:.1f} s")  # fmt: skip
 
 
 def pyhf() -> None:
