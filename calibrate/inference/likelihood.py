@@ -192,7 +192,7 @@ class Likelihood:
         _add_curvature(information, curved)
         measured, measured_slopes = self.expected.auxiliary_counts(z)
         self._add_constraints(z, measured, measured_slopes, gradient, information)
-        nll = _poisson(background + scaled, found, n) + self._constraints(z, measured)
+        nll = _of_events(background + scaled, found, n) + self._constraints(z, measured)
         return Derivatives(nll, gradient, information)
 
     def _add_constraints(
@@ -216,7 +216,7 @@ class Likelihood:
 
     def _poisson(self, background: FloatArray, signal: FloatArray, n: FloatArray) -> FloatArray:
         found = adjusted(background, signal, n, self.expected.variance)
-        return _poisson(background + signal, found, n)
+        return _of_events(background + signal, found, n)
 
     def _constraints(self, z: FloatArray, measured: FloatArray) -> FloatArray:
         pulls = (z - self.observed.centres) / self.expected.widths
@@ -227,7 +227,7 @@ class Likelihood:
         return np.asarray(pulled + terms.sum(axis=-1))
 
 
-def _poisson(nu: FloatArray, found: Adjusted, n: FloatArray) -> FloatArray:
+def _of_events(nu: FloatArray, found: Adjusted, n: FloatArray) -> FloatArray:
     """The events' part of -log L; infinite where templates ν expect less than nothing."""
     terms = poisson_terms(found.total, n) + found.cost
     return np.asarray(np.where((nu > 0).all(axis=-1), terms.sum(axis=-1), np.inf))

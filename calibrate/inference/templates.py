@@ -184,13 +184,17 @@ class Templates:
 
         Raises DataError where nearly all replicas leave a bin empty.
         """
-        times = self._times(number, rng).astype(np.float64)
-        filled = np.swapaxes(np.tensordot(times, self.parts, (1, 1)), 0, 1)
+        times = self._times(number, rng)
+        filled = np.swapaxes(self._filled(times), 0, 1)
         background, signal = (self.axes.product(filled[:, :, k]) for k in range(2))
         place = self._next_to(values)
         squares = np.tensordot(times, self.squared[place], (1, 0))
         variance = np.swapaxes(squares / filled[place] ** 2, 0, 1)
         return replace(expected, signal=signal, background=background, variance=variance)
+
+    def _filled(self, times: IntArray) -> FloatArray:
+        """Sums of weights (p, g, 2, n_b) of replicas in which parts are so many `times` (p, j)."""
+        return np.asarray(np.tensordot(times.astype(np.float64), self.parts, (1, 1)))
 
     def _times(self, number: int, rng: np.random.Generator) -> IntArray:
         """How often each part is in each replica (p, j); one that leaves a bin empty, in which an
@@ -198,8 +202,7 @@ class Templates:
         shares = np.full(PARTS, 1 / PARTS)
         times = rng.multinomial(PARTS, shares, number)
         for _ in range(ATTEMPTS):
-            filled = np.tensordot(times.astype(np.float64), self.parts, (1, 1))
-            empty = np.flatnonzero((filled <= 0).any(axis=(1, 2, 3)))
+            empty = np.flatnonzero((self._filled(times) <= 0).any(axis=(1, 2, 3)))
             if not empty.size:
                 return times
             times[empty] = rng.multinomial(PARTS, shares, empty.size)
