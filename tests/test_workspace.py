@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from calibrate.errors import ConfigurationError
 from calibrate.inference.histfactory import BinnedModel, ThreePoint, pyhf_fit
@@ -46,7 +47,9 @@ def test_our_minimum_is_that_of_pyhf(auxiliary: bool):
     model = binned(auxiliary)
     ours = fitted(model).best
     workspace = json.loads(json.dumps(model.workspace(BOUNDS)))
+    precision = torch.get_default_dtype()
     theirs = pyhf_fit(workspace, model, ours.parameters)
+    assert torch.get_default_dtype() == precision
     assert ours.parameters[0] == pytest.approx(theirs.strength, abs=1e-6)
     assert ours.parameters[1:] == pytest.approx(theirs.values, abs=1e-5)
 

@@ -11,7 +11,8 @@ our likelihood of the exported model is pyhf's but for a constant.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
@@ -177,7 +178,7 @@ def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -
     import pyhf
 
     optimizer = pyhf.optimize.scipy_optimizer(tolerance=1e-14, maxiter=100_000)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _precision_kept():
         # of PyTorch, how pyhf makes its tensors; of jsonschema, what pyhf calls
         for kind in (UserWarning, DeprecationWarning):
             warnings.simplefilter("ignore", kind)
@@ -188,6 +189,18 @@ def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -
     alphas = [float(best[fitted.config.par_slice(n.name)][0]) for n in model.nuisances]
     values = model.signal.centres + model.signal.widths * np.array(alphas)
     return PyhfFit(float(best[fitted.config.poi_index]), values, float(twice))
+
+
+@contextmanager
+def _precision_kept() -> Iterator[None]:
+    """pyhf makes double precision PyTorch's default for the whole process: taken back."""
+    import torch
+
+    before = torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _lowest(
