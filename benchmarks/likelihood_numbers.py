@@ -1,6 +1,7 @@
-"""Numbers of profile likelihoods on the angle toy, the exact score being every classifier.
+"""Numbers of profile likelihoods on the angle toy, the exact score being every classifier; the
+coverage on HiggsML with trained ones.
 
-python benchmarks/likelihood_numbers.py speed widths coverage pyhf interpolation
+python -m benchmarks.likelihood_numbers speed widths coverage pyhf interpolation higgsml=PATH
 
 `aware` is the exact score at the tested angle, `oracle` that at the true one, `baseline` that at
 the nominal one: what networks are at their best. Times are CPU seconds. The loop differs by the
@@ -13,48 +14,32 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from calibrate.context import Context
-from calibrate.data.angle import Angle, AngleScore
+from calibrate.data.angle import Angle
+from calibrate.data.higgsml import HiggsML
+from calibrate.estimate import Score
 from calibrate.evaluators.likelihood import LikelihoodEvaluator
 from calibrate.evaluators.point_model import Binning, Fillings, PointModel
 from calibrate.evaluators.workspace import exported
 from calibrate.inference.coverage import experiments
 from calibrate.inference.histfactory import pyhf_fit
 from calibrate.inference.profile import Profile
-from calibrate.sample import FloatArray
+from calibrate.methods.baseline_classifier import BaselineClassifier
+from calibrate.methods.oracle_classifier import OracleClassifier
+from calibrate.methods.uncertainty_aware import UncertaintyAware
 from calibrate.task import InferenceTask
+from tests.inference_models import Known, loop
 
 QUARTER = math.pi / 4
 EVENTS = 500_000
-EXACT = AngleScore(0.7)
 
 
-@dataclass(frozen=True)
-class Known:
-    """The exact score of the tested angle (None) or of one angle."""
-
-    angle: float | None = None
-    knows: bool = False
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    kind = "known"
-
-    @property
-    def uses_nuisances(self) -> bool:
-        return self.angle is None
-
-    def score(self, x: FloatArray, values: Mapping[str, Any]) -> FloatArray:
-        return EXACT(x, values if self.angle is None else {"angle": self.angle})
-
-    def knowing(self, values: Mapping[str, float]) -> Known:
-        return Known(values["angle"]) if self.knows else self
-
-
-FITS = {"aware": Known(), "oracle": Known(QUARTER, knows=True), "baseline": Known(QUARTER)}
+FITS = {"aware": Known(), "oracle": Known(QUARTER, oracle=True), "baseline": Known(QUARTER)}
 
 
 def main() -> None:
@@ -63,7 +48,8 @@ def main() -> None:
              "interpolation": interpolation}  # fmt: skip
     for part in sys.argv[1:] or parts:
         print(f"\n# {part}")
-        parts[part]()
+        name, _, path = part.partition("=")
+        higgsml(path) if name == "higgsml" else parts[name]()
 
 
 def toy(**options: Any) -> InferenceTask:
@@ -72,10 +58,10 @@ def toy(**options: Any) -> InferenceTask:
 
 
 def models(
-    task: InferenceTask, fits: Mapping[str, Known] = FITS, values: int = 21, pieces: int | None = 4
+    task: InferenceTask, fits: Mapping[str, Score] = FITS, bins: int = 10, pieces: int | None = 4
 ) -> Iterator[PointModel]:
     """Every score at every point."""
-    fillings = Fillings(task, Binning(10, values, pieces), simulation_error=True, strengths=None)
+    fillings = Fillings(task, Binning(bins, 21, pieces), simulation_error=True, strengths=None)
     for label, fit in fits.items():
         for point in task.points:
             (seen,) = fillings.seen(fit.knowing(point.values), [point])
@@ -101,28 +87,6 @@ def speed() -> None:
     print(
         f"200 x 150 x {len(seen.templates.bins)}: {seconds(lambda: likelihood.scan(mu, z)):.3f} s"
     )
-
-
-def loop(likelihood: Any, mu: FloatArray, z: FloatArray) -> FloatArray:
-    """The likelihood term by term, templates and counts at one tested value at a time."""
-    expected, observed = likelihood.expected, likelihood.observed
-    found = np.zeros((len(mu), len(z)))
-    for i, strength in enumerate(mu):
-        for j, values in enumerate(z):
-            signal, background = (
-                contents(values[None])[0][0] for contents in (expected.signal, expected.background)
-            )
-            counts, total = observed.counts(values[None])[0][0], 0.0
-            for b, n in enumerate(counts):
-                nu, delta2 = strength * signal[b] + background[b], expected.variance[b]
-                p = 1 - nu * delta2
-                gamma = 0.5 * (p + math.sqrt(p**2 + 4 * n * delta2))
-                total += nu * gamma - n * math.log(nu * gamma) + math.lgamma(n + 1)
-                total += (gamma - 1) ** 2 / (2 * delta2)
-            for k, nuisance in enumerate(expected.nuisances):
-                total += 0.5 * ((values[k] - observed.centres[k]) / nuisance.width) ** 2
-            found[i, j] = total
-    return found
 
 
 def seconds(work: Any) -> float:
@@ -162,18 +126,36 @@ def widths() -> None:
 def coverage() -> None:
     """1000 pseudo-experiments of every score at μ = 1."""
     for auxiliary in (False, True):
+        print("with a control sample" if auxiliary else "without a control sample")
         task = toy(auxiliary=auxiliary, points=[[1, QUARTER], [1, 2 * QUARTER]])
         for model in models(task):
-            start, rng = time.process_time(), Context().stream("experiments")
-            found = experiments(
-                model.expected, model.seen.paths, model.point, model.bounds, 1000, rng
-            )
-            taken = time.process_time() - start
-            print(f"{model.label:9s} {model.point.name} {'control' if auxiliary else '':8s}"
-                  f"68 %: {found.coverage()[0]:.3f} ± {found.coverage()[1]:.3f}, 95 %: "
-                  f"{found.coverage(0.95)[0]:.3f}, bias {found.bias[0]:.4f} ± {found.bias[1]:.4f}, "
-                  f"spread {found.spread[0]:.4f}, quoted {model.profile.interval().width:.4f}, "
-                  f"converged {found.found.mean():.3f}, {taken:.1f} s")  # fmt: skip
+            tell_coverage(model)
+
+
+def higgsml(path: str) -> None:
+    """The same of trained classifiers on HiggsML, with the binning of its experiment."""
+    whole = HiggsML(path, yields="complete", tau_threshold=22.0).inference(Context())
+    task = replace(whole, points=tuple(point for point in whole.points if point.strength == 1))
+    methods = {"aware": UncertaintyAware(), "oracle": OracleClassifier(),
+               "baseline": BaselineClassifier()}  # fmt: skip
+    for label, method in methods.items():
+        fit = method.fit(task, Context().child(label))
+        for model in models(task, {label: fit}, bins=30, pieces=1):
+            tell_coverage(model)
+
+
+def tell_coverage(model: PointModel) -> None:
+    """Of 1000 pseudo-experiments."""
+    start, rng, seen = time.process_time(), Context().stream("experiments"), model.seen
+    found = experiments(
+        model.expected, seen.templates, seen.paths, seen.point, model.bounds, 1000, rng
+    )
+    taken = time.process_time() - start
+    print(f"{model.label:9s} {model.point.name} 68 %: {found.coverage()[0]:.3f} ± "
+          f"{found.coverage()[1]:.3f}, 95 %: {found.coverage(0.95)[0]:.3f}, bias "
+          f"{found.bias[0]:.4f} ± {found.bias[1]:.4f}, spread {found.spread[0]:.4f}, quoted "
+          f"{model.profile.interval().width:.4f}, converged {found.found.mean():.3f}, "
+          f"{taken:.1f} s")  # fmt: skip
 
 
 def pyhf() -> None:

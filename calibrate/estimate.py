@@ -199,9 +199,13 @@ class Score(Protocol):
         assumed values of the nuisances, numbers or one per event."""
         ...
 
+    def knows(self, values: Mapping[str, float]) -> bool:
+        """Whether there is a score for data whose nuisances truly have these values."""
+        ...
+
     def knowing(self, values: Mapping[str, float]) -> Score:
-        """The score for data whose nuisances truly have these values: another one for the oracle
-        alone, which is a network per observed point; itself for all others."""
+        """That score: another one for the oracle alone, which is a network per observed point;
+        itself for all others. DataError where there is none."""
         ...
 
     def state(self) -> State:

@@ -142,8 +142,8 @@ def _finished(loaded: Loaded, fits: dict[str, Fit]) -> Fits:
     try:
         done: dict[str, Fitted] = {label: succeeded(each) for label, each in fits.items()}
         if not isinstance(task, RegressionTask):
-            seen = task.hidden()
-            return {k: m.fit(seen, context.child(k)) for k, m in _methods(loaded).items()}
+            methods = _methods(loaded)
+            return {k: m.fit(_seen(task, m), context.child(k)) for k, m in methods.items()}
         if study.replicas:
             label, method = next(iter(_methods(loaded).items()))
             given = task.hidden(), study.replicas, context.child(label)
@@ -179,10 +179,16 @@ def _refit(study: Study, context: Context) -> Callable[..., Any]:
     main = next(iter(methods))
 
     def refit(other: AnyTask, label: str = main) -> Fitted:
-        fitted: Fitted = methods[label].fit(other.hidden(), context.child(label, "refit"))
+        method = methods[label]
+        fitted: Fitted = method.fit(_seen(other, method), context.child(label, "refit"))
         return fitted
 
     return refit
+
+
+def _seen(task: AnyTask, method: Any) -> AnyTask:  # noqa: ANN401 - of its kind of task
+    """The task as a method sees it."""
+    return task.hidden(method.sees) if isinstance(task, InferenceTask) else task.hidden()
 
 
 def _found(evaluator: Any, *given: Any) -> Findings:  # noqa: ANN401 - of either kind of task

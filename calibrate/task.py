@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -255,9 +255,9 @@ class InferenceTask:
     `train`, fill templates from the independent `test`, infer at each of `points`.
 
     `auxiliary` measures the nuisances too; `exact` is the best possible score where it is known,
-    as the probability of signal with classes of equal weight. `files` maps the sources to their
-    sha256. Raises ConfigurationError without nuisances, DataError for less than 100 usable events
-    of a class at the nominal values.
+    as the probability of signal with classes of equal weight. No analysis knows it, nor the true
+    nuisances of `points` (`hidden`). `files` maps the sources to their sha256. Raises
+    ConfigurationError without nuisances, DataError for a class of less than 100 nominal events.
     """
 
     train: LabelledEvents
@@ -279,9 +279,10 @@ class InferenceTask:
             for label, kind in enumerate(("background", "signal")):
                 _require_events(f"the {kind} of the {name} sample", sample, sample.z[:, 0] == label)
 
-    def hidden(self) -> InferenceTask:
-        """The task as a method sees it: all of it, since the oracle is a method too."""
-        return self
+    def hidden(self, seen: Collection[str] = ()) -> InferenceTask:
+        """The task as a method sees it: without `points` and `exact`, but for those `seen`."""
+        points = self.points if "points" in seen else ()
+        return replace(self, points=points, exact=self.exact if "exact" in seen else None)
 
 
 def _require_nominal(tests: Mapping[str, object]) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -28,9 +29,11 @@ from calibrate.methods.uncertainty_aware import UncertaintyAware
 from calibrate.nn.cross_entropy import cross_entropy
 from calibrate.nn.nuisance_series import NuisanceSeries, series, series_terms
 from calibrate.nn.reversal import reversed_gradient
+from calibrate.records import Findings
 from calibrate.sample import FloatArray, Sample, concatenate
 from calibrate.statistics import area_under_curve
 from calibrate.storage import save_state
+from calibrate.study import Study, run
 from calibrate.task import InferenceTask, Nuisance
 from tests.test_higgsml import table, written
 
@@ -92,6 +95,47 @@ def test_the_same_seed_gives_the_same_score_and_the_method_is_untouched(method, 
     one, other = (scored(method.fit(task, Context(seed=3)), task) for _ in range(2))
     np.testing.assert_array_equal(one, other)
     assert repr(method) == before
+
+
+def test_a_method_needs_no_more_than_it_is_made_for(method, toy):
+    """The oracle sees the observed points, the exact classifier the exact score; nobody looks at
+    the test events."""
+    others = Angle(n=100, n_test=100).inference(Context(seed=5)).test
+    seen = replace(toy, test=others).hidden(method.sees)
+    assert bool(seen.points) == (method is METHODS["oracle"])
+    assert (seen.exact is not None) == (method is METHODS["exact"])
+    whole, part = (method.fit(each, Context()) for each in (toy, seen))
+    np.testing.assert_array_equal(scored(whole, toy), scored(part, toy))
+
+
+def test_a_study_hides_what_no_analysis_knows():
+    @dataclass(frozen=True)
+    class Curious(ExactClassifier):
+        """Says what it was shown; the exact score is there by `sees`."""
+
+        sees: ClassVar[tuple[str, ...]] = ()
+
+        def fit(self, task: InferenceTask, context: Context) -> Score:
+            shown.append((task.points, task.exact))
+            return known
+
+    @dataclass(frozen=True)
+    class Again:
+        """Has every method fitted again."""
+
+        tasks: ClassVar[tuple[str, ...]] = ("inference",)
+
+        def __call__(self, fits, task, refit, context) -> Findings:
+            assert task.points
+            assert task.exact is not None
+            refit(task, "curious")
+            return Findings({}, {}, ())
+
+    data, shown = Angle(n=100, n_test=100), []
+    known = ExactClassifier().fit(data.inference(Context()), Context())
+    methods = {"curious": Curious(), "exact": ExactClassifier()}
+    run(Study(data, methods, {"again": Again()}), Context(), {}, "")
+    assert shown == [((), None)] * 2
 
 
 def test_a_stored_score_is_the_same(method, task, tmp_path: Path):
@@ -338,6 +382,7 @@ def test_the_oracle_knows_the_observed_points_alone(toy):
     fit = METHODS["oracle"].fit(toy, Context())
     assert len(fit.networks) == 2
     assert fit.knows({"angle": math.pi / 2})
+    assert METHODS["baseline"].fit(toy, Context()).knows({"angle": 1.0})
     assert not fit.knows({"angle": 1.0})
     with pytest.raises(DataError, match=r"no network for angle=1, only for: angle=0\.7854; angle"):
         fit.knowing({"angle": 1.0})

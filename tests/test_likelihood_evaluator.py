@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from calibrate.context import Context
-from calibrate.data.angle import Angle, AngleEvents, AngleScore
+from calibrate.data.angle import Angle, AngleEvents
 from calibrate.errors import ConfigurationError, FitError
 from calibrate.evaluators.likelihood import LikelihoodEvaluator, reference_of
 from calibrate.figures import figures_for
@@ -25,46 +25,16 @@ from calibrate.records import (
     TemplateCurve,
     WorkspaceFile,
 )
-from calibrate.sample import FloatArray
 from calibrate.storage import load_records, save_records
 from calibrate.task import InferenceTask, Nuisance, Point
+from tests.inference_models import Known
 
 QUARTER, HALF = math.pi / 4, math.pi / 2
 AT_QUARTER, AT_HALF = "likelihood/mu1_nuisance0.7854", "likelihood/mu1_nuisance1.571"
-EXACT = AngleScore(0.7)
 FAST = {"experiments": 0, "values": 11, "workspaces": False}
 
 
-@dataclass(frozen=True)
-class Known:
-    """The exact score: aware of the angle, or frozen at `angle`."""
-
-    angle: float | None = None
-    ranges: Any = None
-    kind = "known"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ranges", self.ranges or {})
-
-    @property
-    def uses_nuisances(self) -> bool:
-        return self.angle is None
-
-    def score(self, x: FloatArray, values: Mapping[str, Any]) -> FloatArray:
-        return EXACT(x, values if self.angle is None else {"angle": self.angle})
-
-    def knowing(self, values: Mapping[str, float]) -> Known:
-        return self
-
-
-class Oracle(Known):
-    """Frozen where data lies."""
-
-    def knowing(self, values: Mapping[str, float]) -> Known:
-        return Known(values["angle"])
-
-
-FITS = {"aware": Known(), "oracle": Oracle(0.0), "frozen": Known(QUARTER)}
+FITS = {"aware": Known(), "oracle": Known(0.0, oracle=True), "frozen": Known(QUARTER)}
 
 
 def task_of(*points: tuple[float, float], **options: Any) -> InferenceTask:
@@ -202,7 +172,7 @@ def test_bounds_of_the_strength_are_told():
 def test_a_nuisance_outside_the_training_is_told_or_left_out():
     ranges = {"angle": (0.3, 1.2)}
     task = task_of((1, QUARTER), (1, HALF))
-    found = run(task, {"aware": Known(ranges=ranges), "frozen": Known(QUARTER, ranges)})
+    found = run(task, {"aware": Known(ranges=ranges), "frozen": Known(QUARTER, ranges=ranges)})
     assert f"{AT_HALF}/mu_hat" in found.scalars["frozen"]
     assert f"{AT_HALF}/mu_hat" not in found.scalars["aware"]
     said = "outside the range of the nuisances that the score was trained in"

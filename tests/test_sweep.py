@@ -714,6 +714,41 @@ def test_sigma_cal_is_drawn_on_the_smearing_of_the_labels(ledger: Ledger):
     assert "smearing of the labels" in texts
 
 
+def of_scores(ledger: Ledger, key: str, values: tuple, **others: float) -> list[Point]:
+    """Points of a sweep with likelihoods at two observed points, and those of other methods."""
+    jobs, at = tuple(ledger.jobs()), ("mu1_nuisance0.7854", "mu1_nuisance1.571")
+    numbers = {"width": 0.05, "coverage_68": 0.69, "mu_hat": 1.0, "over_constraint": 0.4}
+    named = {f"likelihood/{point}/{last}": value
+             for point in at for last, value in numbers.items()}  # fmt: skip
+    named |= {f"{label}:likelihood/{at[0]}/width": value for label, value in others.items()}
+    metrics = {name: Averaged(value, 0.01, 0.02, "") for name, value in named.items()}
+    return [Point({key: value}, jobs, metrics) for value in values]
+
+
+def test_likelihoods_are_drawn_with_all_observed_points_in_a_frame(ledger: Ledger):
+    points = of_scores(ledger, "method", ("uncertainty_aware", "baseline_classifier"), baseline=0.1)
+    drawn = {each.name: each for each in figures(points, ledger.folder, "uncertainty_aware", None)}
+    names = [f"likelihood_{last}" for last in ("width", "coverage_68", "over_constraint")]
+    assert list(drawn) == names
+    (axes,) = drawn["likelihood_coverage_68"].figure.axes
+    texts = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert {"mu1_nuisance0.7854", "mu1_nuisance1.571", "level of the interval"} <= texts
+    first = {float(container.lines[0].get_xdata()[0]) for container in axes.containers}
+    assert len(first) == 2
+    levels = axes.findobj(lambda artist: artist.get_gid() == "closed form")
+    np.testing.assert_allclose([line.get_ydata() for line in levels], 0.6827)
+
+
+def test_likelihoods_of_several_methods_are_drawn_point_by_point(ledger: Ledger):
+    """Against a number: the methods share a frame, the observed points do not."""
+    points = of_scores(ledger, "data.width", (0.1, 0.5), baseline_classifier=0.1)
+    drawn = {each.name: each for each in figures(points, ledger.folder, "uncertainty_aware", None)}
+    (axes,) = drawn["likelihood_mu1_nuisance0.7854_width"].figure.axes
+    texts = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert {"uncertainty_aware", "baseline_classifier"} <= texts
+    assert len(drawn) == 6
+
+
 def test_a_metric_that_does_not_exist_is_told_with_the_nearest(swept, capsys):
     assert swept(*CLOSURE, "data.mu=0,1", "sweep.metrics=[closure/nominal/men]")[0] == 0
     assert "no metric 'closure/nominal/men': did you mean closure/nominal/mean" in (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calibrate.context import Context
-from calibrate.data.angle import Angle, AngleEvents, AngleScore
+from calibrate.data.angle import Angle, AngleEvents
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.inference.bins import FEWEST_EFFECTIVE, ScoreBins
 from calibrate.inference.contents import Axes, Constant
@@ -26,18 +26,9 @@ from calibrate.inference.templates import (
 )
 from calibrate.sample import FloatArray
 from calibrate.task import InferenceTask, Nuisance, Point
+from tests.inference_models import EXACT, Known
 
 QUARTER = math.pi / 4
-EXACT = AngleScore(0.7)
-
-
-class Aware:
-    """The exact score at whatever angle is assumed."""
-
-    uses_nuisances = True
-
-    def score(self, x: FloatArray, values: dict) -> FloatArray:
-        return EXACT(x, values)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def axes(task: InferenceTask) -> Axes:
 
 @pytest.fixture(scope="module")
 def templates(task: InferenceTask, axes: Axes) -> Templates:
-    return Templates.fill(Aware(), task.test, axes, ScoreBins.equal(10)).merged()
+    return Templates.fill(Known(), task.test, axes, ScoreBins.equal(10)).merged()
 
 
 def paths_at(
@@ -80,6 +71,9 @@ def test_the_points_and_the_nominal_value_are_filled(task: InferenceTask, axes: 
     assert {QUARTER, math.pi / 2} <= set(knots)
     nuisance = task.nuisances[0]
     assert (knots[0], knots[-1]) == (nuisance.low, nuisance.high)
+    wide = (Nuisance("scale", 1.0, 0.05, low=0.5, high=1.5),)
+    around = axes_of(wide, (Point(1.0, {"scale": 0.8}),), 21).knots["scale"]
+    assert around[[0, -1]] == pytest.approx([0.6, 1.2])
 
 
 def test_a_range_is_needed_and_not_left():
@@ -105,7 +99,7 @@ def test_an_event_of_weight_two_is_the_event_twice(axes: Axes):
 
     heavy = AngleEvents(noise, label, np.where(np.arange(2000) % 2 == 0, 2.0, 1.0))
     few = replace(axes, knots={"angle": axes.knots["angle"][:3]})
-    filled = [Templates.fill(Aware(), events, few, ScoreBins.equal(5))
+    filled = [Templates.fill(Known(), events, few, ScoreBins.equal(5))
               for events in (heavy, Twice())]  # fmt: skip
     for name in ("blocks", "squares"):
         assert getattr(filled[0], name) == pytest.approx(getattr(filled[1], name))
@@ -127,11 +121,11 @@ def test_bins_are_merged_until_none_is_empty():
 def test_a_single_class_has_no_templates(axes: Axes):
     events = AngleEvents(np.zeros((50, 2)), np.ones(50), np.ones(50))
     with pytest.raises(DataError, match="hold no background"):
-        Templates.fill(Aware(), events, axes, ScoreBins.equal(5))
+        Templates.fill(Known(), events, axes, ScoreBins.equal(5))
 
 
 def test_a_score_that_is_not_finite_is_refused(task: InferenceTask, axes: Axes):
-    class Broken(Aware):
+    class Broken(Known):
         def score(self, x: FloatArray, values: dict) -> FloatArray:
             return np.where(x[:, 0] > 2, np.nan, 0.5)
 
@@ -141,7 +135,7 @@ def test_a_score_that_is_not_finite_is_refused(task: InferenceTask, axes: Axes):
 
 def test_expected_counts_follow_the_tested_angle(task: InferenceTask, templates: Templates):
     true, axes = {"angle": math.pi / 2}, templates.axes
-    paths = paths_at(task, axes, Aware(), templates.bins, math.pi / 2)
+    paths = paths_at(task, axes, Known(), templates.bins, math.pi / 2)
     sample = task.test.at(true)
     w = np.where(sample.z[:, 0] == 1, 2.0, 1.0) * sample.w
     tested = axes.knots["angle"][[3, 12, 18]]
@@ -155,7 +149,7 @@ def test_expected_counts_follow_the_tested_angle(task: InferenceTask, templates:
 
 
 def test_a_frozen_score_counts_once(task: InferenceTask, templates: Templates):
-    frozen = FrozenAt(Aware(), {"angle": QUARTER})
+    frozen = FrozenAt(Known(), {"angle": QUARTER})
     paths = paths_at(task, templates.axes, frozen, templates.bins, math.pi / 2)
     counts = paths.asimov(1.0)
     assert isinstance(counts, Constant)
@@ -166,7 +160,7 @@ def test_a_frozen_score_counts_once(task: InferenceTask, templates: Templates):
 def test_drawn_counts_have_the_expected_mean_and_fluctuate_together(
     task: InferenceTask, templates: Templates
 ):
-    paths = paths_at(task, templates.axes, Aware(), templates.bins, QUARTER)
+    paths = paths_at(task, templates.axes, Known(), templates.bins, QUARTER)
     drawn = paths.drawn(1.0, 400, np.random.default_rng(1))
     expected = paths.asimov(1.0)
     near, here = np.array([[QUARTER + 0.05]]), np.array([[QUARTER]])
@@ -179,8 +173,67 @@ def test_drawn_counts_have_the_expected_mean_and_fluctuate_together(
     assert first.sum(axis=1) == pytest.approx(second.sum(axis=1))
 
 
+@pytest.mark.parametrize("score", [Known(), Known(QUARTER)])
+@pytest.mark.parametrize("pieces", [None, 2])
+def test_matched_paths_expect_what_the_templates_do(
+    task: InferenceTask, score: Known, pieces: int | None
+):
+    """Where data lies, and at other strengths, though splines of few pieces miss the events."""
+    angle = math.pi / 2
+    axes = axes_of(task.nuisances, task.points, 21, pieces)
+    filled = Templates.fill(score, task.test, axes, ScoreBins.equal(10)).merged()
+    raw, z = paths_at(task, axes, score, filled.bins, angle), np.array([[angle]])
+    paths = raw.matched(*filled.contents)
+    expected = filled.expectation(task.nuisances, {"angle": angle})
+    for strength in (1.0, 3.0):
+        wanted = expected.total(np.array([strength]), z)
+        assert paths.asimov(strength)(z)[0] == pytest.approx(wanted, rel=1e-12)
+    drawn = paths.drawn(1.0, 400, np.random.default_rng(1))(np.repeat(z, 400, axis=0))[0]
+    wanted = expected.total(np.ones(1), z)[0]
+    assert np.abs(drawn.mean(axis=0) - wanted) == pytest.approx(
+        0, abs=5 * np.sqrt(wanted.max() / 400)
+    )
+    if pieces:
+        assert raw.asimov(1.0)(z)[0] != pytest.approx(wanted[None], rel=1e-4)
+
+
+def test_replicas_of_the_simulation_fluctuate_as_its_events(
+    task: InferenceTask, templates: Templates
+):
+    values = {"angle": QUARTER}
+    expected = templates.expectation(task.nuisances, values)
+    many = templates.drawn_again(expected, values, 2000, np.random.default_rng(3))
+    here = np.full((2000, 1), QUARTER)
+    row = int(np.argmin(np.abs(templates.axes.knots["angle"] - QUARTER)))
+    for label, contents in enumerate((many.background, many.signal)):
+        found = contents(here)[0]
+        sums, errors = templates.sums[row, label], np.sqrt(templates.squares[row, label])
+        assert found.mean(axis=0) == pytest.approx(sums, abs=4 * np.max(errors) / 44)
+        # the yield of a class is known: parts hold as many of its events
+        known = errors * np.sqrt(1 - sums / sums.sum())
+        assert found.std(axis=0) == pytest.approx(known, rel=0.2)
+        relative = many.variance[label].mean(axis=0)
+        assert relative == pytest.approx(expected.variance[label], rel=0.15)
+
+
+def test_replicas_that_leave_a_bin_empty_are_drawn_again(task: InferenceTask, templates: Templates):
+    """The last bin's signal in two of the parts: every seventh replica would lack both."""
+    values = {"angle": QUARTER}
+    expected = templates.expectation(task.nuisances, values)
+    parts = templates.parts.copy()
+    parts[:, 2:, 1, -1] = 0
+    parts[:, :2, 1, -1] = 1.0
+    many = replace(templates, parts=parts).drawn_again(
+        expected, values, 200, np.random.default_rng(3)
+    )
+    assert np.min(many.signal(np.full((200, 1), QUARTER))[0]) >= 0.9
+    parts[:, :, 1, -1] = 0
+    with pytest.raises(DataError, match=r"200 of 200 replicas .* use fewer bins"):
+        replace(templates, parts=parts).drawn_again(expected, values, 200, np.random.default_rng(3))
+
+
 def test_negative_paths_are_not_drawn(task: InferenceTask, templates: Templates):
-    paths = paths_at(task, templates.axes, Aware(), templates.bins, QUARTER)
+    paths = paths_at(task, templates.axes, Known(), templates.bins, QUARTER)
     negative = replace(paths, blocks=-paths.blocks)
     with pytest.raises(DataError, match=r"negative weights: .*experiments=0"):
         negative.drawn(1.0, 2, np.random.default_rng(1))
@@ -210,8 +263,8 @@ def test_the_aware_score_is_worth_the_oracle_and_a_frozen_one_less(
 ):
     aware, oracle, baseline = (
         model(task, templates, score, math.pi / 2).interval().width
-        for score in (Aware(), FrozenAt(Aware(), {"angle": math.pi / 2}),
-                      FrozenAt(Aware(), {"angle": QUARTER}))
+        for score in (Known(), FrozenAt(Known(), {"angle": math.pi / 2}),
+                      FrozenAt(Known(), {"angle": QUARTER}))
     )  # fmt: skip
     assert aware == pytest.approx(oracle, rel=0.05)
     assert baseline > 1.5 * oracle
@@ -219,7 +272,7 @@ def test_the_aware_score_is_worth_the_oracle_and_a_frozen_one_less(
 
 def test_pseudo_experiments_agree_with_iminuit_and_cover(task: InferenceTask, templates: Templates):
     point = Point(1.0, {"angle": QUARTER})
-    paths = paths_at(task, templates.axes, Aware(), templates.bins, QUARTER)
+    paths = paths_at(task, templates.axes, Known(), templates.bins, QUARTER)
     expected = templates.expectation(task.nuisances, point.values)
     bounds = np.vstack([[-0.5, 10.0], expected.bounds])
     many = repeated(
@@ -230,12 +283,12 @@ def test_pseudo_experiments_agree_with_iminuit_and_cover(task: InferenceTask, te
     for row in range(3):
         observed = replace(
             many.observed, counts=_one(many.observed.counts, row),
-            **{k: getattr(many.observed, k)[row] for k in ("centres", "gammas", "auxiliary")},
+            **{k: getattr(many.observed, k)[row] for k in ("centres", "auxiliary")},
         )  # fmt: skip
         single = Profile(replace(many, observed=observed), bounds, np.array([1.0, QUARTER]))
         assert single.best.parameters[0] == pytest.approx(parameters[row, 0], abs=1e-3)
         assert single.curve(0, np.ones(1))[0] == pytest.approx(rise[row], abs=1e-4)
-    tried = experiments(expected, paths, point, bounds, 300, np.random.default_rng(6))
+    tried = experiments(expected, templates, paths, point, bounds, 300, np.random.default_rng(6))
     share, error = tried.coverage()
     assert error == pytest.approx(math.sqrt(share * (1 - share) / 300))
     assert share == pytest.approx(0.683, abs=4 * 0.027)

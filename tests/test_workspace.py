@@ -7,12 +7,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from calibrate.errors import ConfigurationError
 from calibrate.inference.histfactory import BinnedModel, ThreePoint, pyhf_fit
 from calibrate.inference.profile import Profile
 from calibrate.task import Nuisance
-from tests.inference_models import BACKGROUND, SIGNAL
+from tests.inference_models import BACKGROUND, SIGNAL, best_gammas
 
 NUISANCES = (Nuisance("tau", 1.0, 0.05), Nuisance("jet", 0.0, 2.0))
 CENTRES, WIDTHS = np.array([1.0, 0.0]), np.array([0.05, 2.0])
@@ -46,7 +47,9 @@ def test_our_minimum_is_that_of_pyhf(auxiliary: bool):
     model = binned(auxiliary)
     ours = fitted(model).best
     workspace = json.loads(json.dumps(model.workspace(BOUNDS)))
+    precision = torch.get_default_dtype()
     theirs = pyhf_fit(workspace, model, ours.parameters)
+    assert torch.get_default_dtype() == precision
     assert ours.parameters[0] == pytest.approx(theirs.strength, abs=1e-6)
     assert ours.parameters[1:] == pytest.approx(theirs.values, abs=1e-5)
 
@@ -62,14 +65,15 @@ def test_our_likelihood_is_that_of_pyhf_but_for_a_constant(auxiliary: bool):
     workspace = pyhf.Workspace(model.workspace(BOUNDS))
     theirs = workspace.model()
     data, differences = workspace.data(theirs), []
-    delta2 = likelihood.expected.variance
+    expected = likelihood.expected
     for mu, tau, jet in ((1.0, 0.0, 0.0), (3.0, 0.6, -0.3), (0.4, -1.7, 2.5)):
         z = np.array([[1 + 0.05 * tau, 2 * jet]])
-        nu, n = likelihood.expected.total(np.array([mu]), z)[0], model.counts
-        p = 1 - nu * delta2
+        templates = np.stack([expected.background(z)[0][0], mu * expected.signal(z)[0][0]])
+        gammas = np.array([best_gammas(p, n, v) for p, n, v in zip(
+            templates.T, model.counts, expected.variance.T, strict=True)]).T  # fmt: skip
         parameters = np.array(theirs.config.suggested_init())
         named = {"mu": mu, "tau": tau, "jet": jet,
-                 "staterror_score": 0.5 * (p + np.sqrt(p**2 + 4 * n * delta2))}  # fmt: skip
+                 "simulation_background": gammas[0], "simulation_signal": gammas[1]}  # fmt: skip
         for name, value in named.items():
             parameters[theirs.config.par_slice(name)] = value
         value = likelihood(np.array([mu]), z)[0]

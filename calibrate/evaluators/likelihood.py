@@ -1,10 +1,9 @@
 """What each score is worth: the strength μ that it measures at every observed point.
 
 Templates of the score, their likelihood and its profile; data as expected at the point (Asimov), or
-one Poisson experiment. Expected data comes from the simulated events that fill the templates, so
-that little of the simulation's noise is in a best μ (what the smooth templates leave of it); it is
-in the widths (γ of each bin), and fluctuates, with all else, in the pseudo-experiments that say
-whether the interval covers.
+one Poisson experiment. Expected data is what the templates expect there, so that the simulation's
+noise is not in a best μ; it is in the widths (γ of each template and bin), and fluctuates, with all
+else, in the pseudo-experiments that say whether the interval covers.
 """
 
 from __future__ import annotations
@@ -162,8 +161,9 @@ class LikelihoodEvaluator:
         if not self.experiments:
             return None
         rng = context.stream("experiments")
+        seen, bounds = model.seen, model.bounds
         return experiments(
-            model.expected, model.seen.paths, model.point, model.bounds, self.experiments, rng
+            model.expected, seen.templates, seen.paths, seen.point, bounds, self.experiments, rng
         )
 
     def _findings(

@@ -135,7 +135,8 @@ class Fillings:
             key = tuple(point.values.values())
             if key not in paths:
                 sample = self.task.test.at(point.values)
-                paths[key] = Paths.of(score, sample, point.values, axes, templates.bins)
+                found_paths = Paths.of(score, sample, point.values, axes, templates.bins)
+                paths[key] = found_paths.matched(*templates.contents)
             found.append(Seen(score, nuisances, point, templates, paths[key]))
         return found
 

@@ -17,7 +17,6 @@ from calibrate.checks import positive_integer
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError
 from calibrate.estimate import Score
-from calibrate.methods.oracle_classifier import OracleScores
 from calibrate.protocols import InferenceRefit
 from calibrate.records import DecisionMap, Findings, Quantity, SeparationCurve, Table
 from calibrate.sample import FloatArray, Sample
@@ -124,7 +123,7 @@ def _thinned(events: Sample, largest: int) -> Sample:
 def _separated(
     fit: Score, events: Sample, values: Mapping[str, float], exact: FloatArray | None
 ) -> Separated:
-    if isinstance(fit, OracleScores) and not fit.knows(values):
+    if not fit.knows(values):
         return Separated()
     score = fit.knowing(values).score(events.x, values)
     auc, error = _area(score, events)
@@ -209,8 +208,7 @@ def _maps(fits: Mapping[str, Score], task: InferenceTask) -> Iterator[DecisionMa
     furthest = max(_special(nuisance, task), key=lambda value: abs(value - nuisance.nominal))
     for label, fit in fits.items():
         for value in dict.fromkeys((nuisance.nominal, furthest)):
-            known = isinstance(fit, OracleScores) and not fit.knows({nuisance.name: value})
-            if not known:
+            if fit.knows({nuisance.name: value}):
                 yield _map(label, fit, events, nuisance, value)
 
 

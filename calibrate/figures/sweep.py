@@ -37,7 +37,8 @@ COLUMNS = 3
 METHOD = "method"
 MOST_NUMBERS = 100
 """Cells of a map above which they hold no numbers."""
-BAND = 0.18
+BAND, SIDE = 0.18, 0.16
+"""Opacity of bands; how far the outer lines stand beside a word."""
 COLOURS = "cividis"
 
 
@@ -48,13 +49,15 @@ def metric_figure(
     """A metric against the parameter `x`: points with errors, a band of the uncertainty of one
     run, and the closed form dashed. A colour for each value of `series`, or for each method; a
     panel for each value of `panels`."""
-    values = _values(metrics[0], panels)
+    values = _values(metrics, panels)
     figure, axes = _panels(len(values), above=0.35 if panels else 0.0)
     entries: list[tuple[Artist, str]] = []
     for each, value in zip(axes, values, strict=True):
         lines = _lines(metrics, series, panels, value)
-        for (label, metric, rows), look in zip(lines, _looks(lines, metrics), strict=True):
-            _line(each, metric, rows, x, look)
+        beside = SIDE * np.linspace(-1, 1, len(lines)) if len(lines) > 1 else np.zeros(1)
+        looks_of = _looks(lines, metrics)
+        for (label, metric, rows), look, shift in zip(lines, looks_of, beside, strict=True):
+            _line(each, metric, rows, _places(metrics, metric, x, shift), x, look)
             if each is axes[0] and len(lines) > 1:
                 entries.append((_handle(look), label))
         _frame(each, metrics, x)
@@ -71,10 +74,10 @@ def metric_figure(
 def metric_map(metric: SweptMetric, x: str, y: str, panels: str | None = None) -> Figure:
     """A metric over the parameters `x` and `y` as colour and number ± uncertainty of one run; a
     panel for each value of `panels`."""
-    figure, axes = _panels(len(_values(metric, panels)), right=0.95)
+    figure, axes = _panels(len(_values([metric], panels)), right=0.95)
     low, high = finite_range([metric.value]) or (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1.0)
-    for each, value in zip(axes, _values(metric, panels), strict=True):
+    for each, value in zip(axes, _values([metric], panels), strict=True):
         _cells(each, metric, x, y, _where(metric, panels, value), norm)
     width = figure.get_size_inches()[0]
     bottom = min(each.get_position().y0 for each in axes)
@@ -100,7 +103,7 @@ def _heads(
     top, right = 1 - 0.3 / height, axes[min(len(axes), COLUMNS) - 1].get_position().x1
     figure.text(LEFT / width, top, "calibrate", weight="bold")
     figure.text(right, top, plain(method), ha="right", size=12)
-    for each, value in zip(axes, _values(metrics[0], panels), strict=True):
+    for each, value in zip(axes, _values(metrics, panels), strict=True):
         each.set_title(_title(panels, value), size=12, loc="left")
     for i, each in enumerate(axes):
         if i % COLUMNS:
@@ -115,11 +118,11 @@ def _legend_above(figure: Figure, entries: Sequence[tuple[Artist, str]]) -> None
                   borderaxespad=0.0)  # fmt: skip
 
 
-def _values(metric: SweptMetric, name: str | None) -> list[Value]:
+def _values(metrics: Sequence[SweptMetric], name: str | None) -> list[Value]:
     """The values of a parameter in rising order, words as they come; one None without a name."""
     if name is None:
         return [None]
-    found = list(dict.fromkeys(metric.points[name]))
+    found = list(dict.fromkeys(value for each in metrics for value in each.points[name]))
     return sorted(found, key=float) if _numeric(found) else found  # type: ignore[arg-type]
 
 
@@ -167,7 +170,7 @@ def _lines(
     first = metrics[0]
     return [
         (_title(series, each), first, _where(first, panels, value) & _where(first, series, each))
-        for each in _values(first, series)
+        for each in _values(metrics, series)
     ]
 
 
@@ -187,42 +190,48 @@ def ordered_looks(number: int) -> list[Look]:
     return [Look(colours[i], MARKERS[i % len(MARKERS)], 10 - min(i, 9)) for i in range(number)]
 
 
-def _line(axes: Axes, metric: SweptMetric, rows: BoolArray, x: str, look: Look) -> None:
-    places = _places(metric, x)[rows]
-    order = np.argsort(places)
-    places, chosen = places[order], np.flatnonzero(rows)[order]
+def _line(
+    axes: Axes, metric: SweptMetric, rows: BoolArray, places: FloatArray, x: str, look: Look
+) -> None:
+    chosen = np.flatnonzero(rows)
+    chosen = chosen[np.argsort(places[chosen])]
+    places, words = places[chosen], not _numeric(metric.points[x])
     value, band = metric.value[chosen], metric.band[chosen]
-    words = not _numeric(metric.points[x])
     if not words:
         axes.fill_between(places, value - band, value + band, color=look.colour, alpha=BAND,
                           linewidth=0, gid="band")  # fmt: skip
     if metric.exact.size:
         marker = "_" if words or len(places) == 1 else ""
         axes.plot(places, metric.exact[chosen], color=look.colour, linestyle="" if words else "--",
-                  marker=marker, markersize=34, gid="closed form", zorder=2.5)  # fmt: skip
+                  marker=marker, markersize=14, gid="closed form", zorder=2.5)  # fmt: skip
     axes.errorbar(places, value, band, color=look.colour, marker=look.marker, linestyle="none",
                   elinewidth=1.2, zorder=3 + look.order / 20, gid="points")  # fmt: skip
 
 
-def _places(metric: SweptMetric, x: str) -> FloatArray:
-    """Where the points stand: at their numbers, or at 0, 1, 2 … for words."""
+def _places(
+    metrics: Sequence[SweptMetric], metric: SweptMetric, x: str, shift: float = 0.0
+) -> FloatArray:
+    """Where the points stand: at their numbers, or at 0, 1, 2 … for words, lines side by side."""
     values = metric.points[x]
     if _numeric(values):
         return np.array(values, dtype=float)
-    known = _values(metric, x)
-    return np.array([known.index(value) for value in values], dtype=float)
+    known = _values(metrics, x)
+    return np.array([known.index(value) for value in values], dtype=float) + shift
 
 
 def _frame(axes: Axes, metrics: Sequence[SweptMetric], x: str) -> None:
     first = metrics[0]
     ends = [m.value + s * np.nan_to_num(m.band) for m in metrics for s in (-1, 1)]
-    heights, places = [*ends, *(m.exact for m in metrics)], [_places(first, x)]
+    heights, places = (
+        [*ends, *(m.exact for m in metrics)],
+        [_places(metrics, m, x) for m in metrics],
+    )
     set_range(axes, "y", heights, margin=0.08)
     set_range(axes, "x", places)
     logarithmic_where_wide(axes, "y", heights)
     logarithmic_where_wide(axes, "x", places)
     if not _numeric(first.points[x]):
-        names = _values(first, x)
+        names = _values(metrics, x)
         axes.set_xlim(-0.6, len(names) - 0.4)
         axes.set_xticks(range(len(names)), [plain(shown_value(name)) for name in names])
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
@@ -254,7 +263,7 @@ def _title(name: str, value: Value) -> str:
 def _cells(
     axes: Axes, metric: SweptMetric, x: str, y: str, rows: BoolArray, norm: Normalize
 ) -> None:
-    across, up = _values(metric, x), _values(metric, y)
+    across, up = _values([metric], x), _values([metric], y)
     grid: FloatArray = np.full((2, len(up), len(across)), np.nan)
     for i in np.flatnonzero(rows):
         row, column = up.index(metric.points[y][i]), across.index(metric.points[x][i])

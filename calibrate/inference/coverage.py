@@ -2,9 +2,10 @@
 
 Everything that a repetition of the experiment would change fluctuates: the events (Poisson, seen by
 the score at all tested nuisances together), the measurements of the nuisances (the centre of a
-constraint is drawn around the true value; auxiliary counts are Poisson), and the simulation that
-fills the templates (the centre of each γ). An interval covers if -log L at the true μ, minimised
-over the nuisances, is within ½ of the minimum; no interval needs to be found.
+constraint is drawn around the true value; auxiliary counts are Poisson), and the simulation: each
+experiment has templates from a replica of its own, unless templates are taken as exact. What is
+true is what the templates of all events expect. An interval covers if -log L at the true μ,
+minimised over the nuisances, is within ½ of the minimum; no interval needs to be found.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from calibrate.inference.descent import descend, lowest, starts_along
 from calibrate.inference.likelihood import Expectation, Likelihood, Observation
 from calibrate.inference.observed import Paths
 from calibrate.inference.profile import LEVELS, half_delta
+from calibrate.inference.templates import Templates
 from calibrate.sample import BoolArray, FloatArray
 from calibrate.task import Point
 
@@ -63,6 +65,7 @@ class PseudoExperiments:
 
 def experiments(
     expected: Expectation,
+    templates: Templates,
     paths: Paths,
     point: Point,
     bounds: FloatArray,
@@ -73,8 +76,13 @@ def experiments(
     parts = []
     for first in range(0, number, TOGETHER):
         drawn = min(TOGETHER, number - first)
+        known = (
+            templates.drawn_again(expected, point.values, drawn, rng)
+            if expected.variance.any()
+            else expected
+        )
         counts = paths.drawn(point.strength, drawn, rng)
-        parts.append(fitted(repeated(counts, expected, point, drawn, rng), point, bounds))
+        parts.append(fitted(repeated(counts, known, point, drawn, rng), point, bounds))
     parameters, rise, found = (np.concatenate(part) for part in zip(*parts, strict=True))
     return PseudoExperiments(point, parameters, rise, found)
 
@@ -90,11 +98,8 @@ def repeated(
     truth = true_values(expected, point.values)
     fluctuation = rng.standard_normal((number, len(truth)))
     widths = np.where(np.isfinite(expected.widths), expected.widths, 0.0)
-    gammas = 1 + np.sqrt(expected.variance) * rng.standard_normal((number, len(expected.variance)))
     auxiliary = rng.poisson(np.repeat(expected.auxiliary_counts(truth[None])[0], number, axis=0))
-    observed = Observation(
-        counts, truth + widths * fluctuation, gammas, auxiliary.astype(np.float64)
-    )
+    observed = Observation(counts, truth + widths * fluctuation, auxiliary.astype(np.float64))
     return Likelihood(expected, observed)
 
 

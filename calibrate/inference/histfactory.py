@@ -2,7 +2,7 @@
 
 HistFactory knows templates at three values of a nuisance (nominal, and one width of the constraint
 down and up) and a fixed score. So what is exported is the model of the score at the nominal values,
-with `histosys` between those three, `staterror` for the simulation's statistics (the γ of our
+with `histosys` between those three, `shapesys` for the simulation's statistics (the γ of our
 likelihood, relative to the nominal templates), μ as a `normfactor`, and an auxiliary measurement as
 a second channel. `ThreePoint` is HistFactory's own interpolation (code 4p, pyhf's default), so that
 our likelihood of the exported model is pyhf's but for a constant.
@@ -11,7 +11,8 @@ our likelihood of the exported model is pyhf's but for a constant.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from types import ModuleType
@@ -88,9 +89,9 @@ class BinnedModel:
 
     def likelihood(self) -> Likelihood:
         """Our likelihood of the same model."""
-        total = self.signal.nominal + self.background.nominal
+        nominal = np.stack([self.background.nominal, self.signal.nominal])
         auxiliary = None if self.auxiliary is None else Auxiliary(self._expected, MEASURED)
-        variance = self.squares.sum(axis=0) / total**2
+        variance = self.squares / nominal**2
         expected = Expectation(
             self.signal, self.background, variance, self.nuisances, self.bounds, auxiliary
         )
@@ -135,7 +136,7 @@ class BinnedModel:
         ]  # fmt: skip
         if errors is not None:
             modifiers.append(
-                {"name": f"staterror_{CHANNEL}", "type": "staterror", "data": errors.tolist()}
+                {"name": f"simulation_{name}", "type": "shapesys", "data": errors.tolist()}
             )
         return {"name": name, "data": templates.nominal.tolist(), "modifiers": modifiers}
 
@@ -177,7 +178,7 @@ def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -
     import pyhf
 
     optimizer = pyhf.optimize.scipy_optimizer(tolerance=1e-14, maxiter=100_000)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _precision_kept():
         # of PyTorch, how pyhf makes its tensors; of jsonschema, what pyhf calls
         for kind in (UserWarning, DeprecationWarning):
             warnings.simplefilter("ignore", kind)
@@ -188,6 +189,18 @@ def pyhf_fit(workspace: dict[str, Any], model: BinnedModel, start: FloatArray) -
     alphas = [float(best[fitted.config.par_slice(n.name)][0]) for n in model.nuisances]
     values = model.signal.centres + model.signal.widths * np.array(alphas)
     return PyhfFit(float(best[fitted.config.poi_index]), values, float(twice))
+
+
+@contextmanager
+def _precision_kept() -> Iterator[None]:
+    """pyhf makes double precision PyTorch's default for the whole process: taken back."""
+    import torch
+
+    before = torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _lowest(

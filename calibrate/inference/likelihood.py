@@ -1,14 +1,13 @@
 """The binned likelihood of a signal strength μ and nuisances Z, for one or many experiments.
 
--log L(μ, Z, γ) = Σ_i [ν_iγ_i - n_i log(ν_iγ_i) + log Γ(n_i+1) + (γ_i-a_i)²/2δ_i²]
+-log L(μ, Z, γ) = Σ_i [ν_i - n_i log ν_i + log Γ(n_i+1) + Σ_j m_ij(γ_ij - 1 - log γ_ij)]
                 + Σ_k (Z_k-c_k)²/2σ_k² + Σ_j [m_j(Z) - k_j log m_j(Z) + log Γ(k_j+1)],
-ν_i = μS_i(Z) + B_i(Z).
+ν_i = μ γ_iS S_i(Z) + γ_iB B_i(Z).
 
-γ_i is what simulation's finite statistics leaves open in bin i, one for signal and background
-together (Barlow-Beeston-lite; Conway, arXiv:1103.0354; the `staterror` of HistFactory), with
-relative variance δ_i² = Σw²/(Σw)². Its best value is the positive root of
-γ² + (νδ² - a)γ - nδ² = 0, so it never is a parameter of a fit. δ is a constant of the fit: if it
-followed Z, -log L would fall where templates are worse known.
+γ is what simulation's finite statistics leaves open in each template and bin (`simulation.py`), m
+the number of effective events. Its best value is known in closed form, so it never is a parameter
+of a fit. m is a constant of the fit: if it followed Z, -log L would fall where templates are worse
+known.
 
 The score of an aware classifier depends on the Z that is tested, and so do the observed counts
 n_i(Z): log Γ(n_i+1) is no constant then. That is not the likelihood of one fixed set of counts,
@@ -26,6 +25,7 @@ from scipy.special import digamma, gammaln
 
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.inference.contents import Constant, Contents
+from calibrate.inference.simulation import Adjusted, adjusted
 from calibrate.sample import FloatArray
 from calibrate.task import Auxiliary, Nuisance
 
@@ -38,8 +38,9 @@ SMALLEST = 1e-9
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is expected: templates of signal and background, the relative variance δ² (n_b,) of
-    their sum, the nuisances with their bounds (d, 2), and an auxiliary measurement."""
+    """What is expected: templates of signal and background, the relative variances δ² of background
+    and signal, (2, n_b) or (2, p, n_b) of p experiments, the nuisances with their bounds (d, 2),
+    and an auxiliary measurement."""
 
     signal: Contents
     background: Contents
@@ -101,12 +102,10 @@ class Expectation:
 @dataclass(frozen=True)
 class Observation:
     """What is observed, in one experiment or in p: counts, the centres c (d,) or (p, d) of the
-    constraints, the centres a of γ, (n_b,) or (p, n_b), and auxiliary counts k, (n_j,) or (p, n_j).
-    """
+    constraints, and auxiliary counts k, (n_j,) or (p, n_j)."""
 
     counts: Contents
     centres: FloatArray
-    gammas: FloatArray
     auxiliary: FloatArray
 
     @classmethod
@@ -118,7 +117,7 @@ class Observation:
     ) -> Observation:
         """With all centres at their nominal values."""
         none = np.zeros(0) if auxiliary is None else auxiliary
-        return cls(counts, expected.nominal, np.ones(len(expected.variance)), none)
+        return cls(counts, expected.nominal, none)
 
 
 @dataclass(frozen=True)
@@ -151,9 +150,10 @@ class Likelihood:
 
     def __call__(self, mu: FloatArray, z: FloatArray) -> FloatArray:
         """-log L (p,) at μ (p,) and z (p, d); infinite where a bin expects less than nothing."""
-        nu, n = self.expected.total(mu, z), self.observed.counts(z)[0]
-        measured, _ = self.expected.auxiliary_counts(z)
-        return self._poisson(nu, n) + self._constraints(z, measured)
+        signal, background = self.expected.signal(z)[0], self.expected.background(z)[0]
+        n, (measured, _) = self.observed.counts(z)[0], self.expected.auxiliary_counts(z)
+        poisson = self._poisson(background, mu[:, None] * signal, n)
+        return poisson + self._constraints(z, measured)
 
     def scan(self, mu: FloatArray, z: FloatArray) -> FloatArray:
         """-log L (m, k) of one experiment at every μ (m,) with every z (k, d).
@@ -163,41 +163,37 @@ class Likelihood:
         self.expected.require_inside(z)
         signal, background = self.expected.signal(z)[0], self.expected.background(z)[0]
         n, (measured, _) = self.observed.counts(z)[0], self.expected.auxiliary_counts(z)
-        nu = mu[:, None, None] * signal + background
-        return self._poisson(nu, n) + self._constraints(z, measured)
+        poisson = self._poisson(background, mu[:, None, None] * signal, n)
+        return poisson + self._constraints(z, measured)
 
     def derivatives(self, mu: FloatArray, z: FloatArray) -> Derivatives:
         """Value, gradient, and information: that of Gauss and Newton (residuals n - ν of variance
-        ν + ν²δ²) and, on the diagonal, what curved templates and counts add to it."""
+        ν + Σp²δ²) and, on the diagonal, what curved templates and counts add to it."""
         signal, *by_signal = self.expected.signal(z)
         background, *by_background = self.expected.background(z)
         n, n_slopes, n_curved = self.observed.counts(z)
-        nu = mu[:, None] * signal + background
+        strength, scaled = mu[:, None, None], mu[:, None] * signal
+        found = adjusted(background, scaled, n, self.expected.variance)
+        of_background, of_signal = (gamma[:, None] for gamma in found.gammas)
         nu_slopes, nu_curved = (
-            mu[:, None, None] * s + b for s, b in zip(by_signal, by_background, strict=True)
+            strength * of_signal * s + of_background * b
+            for s, b in zip(by_signal, by_background, strict=True)
         )
-        slopes = np.concatenate([signal[:, None], nu_slopes], axis=1)
+        slopes = np.concatenate([of_signal * signal[:, None], nu_slopes], axis=1)
         moved = np.concatenate([np.zeros_like(signal)[:, None], n_slopes], axis=1)
-        by_nu, by_n = self._partial(nu, n)
-        gradient = np.einsum("pb,pkb->pk", by_nu, slopes) + np.einsum("pb,pkb->pk", by_n, moved)
+        by_n = digamma(n + 1) - np.log(np.where(found.total > 0, found.total, 1.0))
+        gradient = np.einsum("pb,pkb->pk", found.t, slopes) + np.einsum("pb,pkb->pk", by_n, moved)
         residual = slopes - moved
-        precision = 1 / np.maximum(nu + nu**2 * self.expected.variance, SMALLEST)
+        variance = found.total + _squared(background, scaled, self.expected.variance)
+        precision = 1 / np.maximum(variance, SMALLEST)
         information = np.einsum("pkb,pb,plb->pkl", residual, precision, residual)
-        curved = np.einsum("pb,pkb->pk", by_nu, nu_curved)
+        curved = np.einsum("pb,pkb->pk", found.t, nu_curved)
         curved += np.einsum("pb,pkb->pk", by_n, n_curved)
         _add_curvature(information, curved)
         measured, measured_slopes = self.expected.auxiliary_counts(z)
         self._add_constraints(z, measured, measured_slopes, gradient, information)
-        nll = self._poisson(nu, n) + self._constraints(z, measured)
+        nll = _of_events(background + scaled, found, n) + self._constraints(z, measured)
         return Derivatives(nll, gradient, information)
-
-    def _partial(self, nu: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The derivatives (p, n_b) of -log L by ν and by n, at the best γ."""
-        gamma = self._gamma(nu, n)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            by_nu = gamma - np.where(n > 0, n / nu, 0.0)
-            by_n = digamma(n + 1) - np.log(np.where(nu * gamma > 0, nu * gamma, 1.0))
-        return by_nu, by_n
 
     def _add_constraints(
         self,
@@ -218,22 +214,9 @@ class Likelihood:
             )
             information[:, 1:, 1:] += np.einsum("pdj,pj,pej->pde", slopes, 1 / measured, slopes)
 
-    def _gamma(self, nu: FloatArray, n: FloatArray) -> FloatArray:
-        """The best γ, by the form of the root that does not cancel."""
-        delta2 = self.expected.variance
-        p = self.observed.gammas - nu * delta2
-        root = np.sqrt(np.maximum(p**2 + 4 * n * delta2, 0.0))
-        safe = np.where(root > p, root - p, 1.0)
-        return np.where(p >= 0, 0.5 * (p + root), 2 * n * delta2 / safe)
-
-    def _poisson(self, nu: FloatArray, n: FloatArray) -> FloatArray:
-        gamma = self._gamma(nu, n)
-        delta2 = self.expected.variance
-        pull2 = np.divide(
-            (gamma - self.observed.gammas) ** 2, delta2, out=np.zeros_like(gamma), where=delta2 > 0
-        )
-        terms = poisson_terms(nu * gamma, n) + 0.5 * pull2
-        return np.asarray(np.where((nu > 0).all(axis=-1), terms.sum(axis=-1), np.inf))
+    def _poisson(self, background: FloatArray, signal: FloatArray, n: FloatArray) -> FloatArray:
+        found = adjusted(background, signal, n, self.expected.variance)
+        return _of_events(background + signal, found, n)
 
     def _constraints(self, z: FloatArray, measured: FloatArray) -> FloatArray:
         pulls = (z - self.observed.centres) / self.expected.widths
@@ -242,6 +225,17 @@ class Likelihood:
             return pulled
         terms = poisson_terms(measured, self.observed.auxiliary)
         return np.asarray(pulled + terms.sum(axis=-1))
+
+
+def _of_events(nu: FloatArray, found: Adjusted, n: FloatArray) -> FloatArray:
+    """The events' part of -log L; infinite where templates ν expect less than nothing."""
+    terms = poisson_terms(found.total, n) + found.cost
+    return np.asarray(np.where((nu > 0).all(axis=-1), terms.sum(axis=-1), np.inf))
+
+
+def _squared(background: FloatArray, signal: FloatArray, variance: FloatArray) -> FloatArray:
+    """The variance Σp²δ² of templates."""
+    return np.asarray(background**2 * variance[0] + signal**2 * variance[1])
 
 
 def _add_curvature(information: FloatArray, curved: FloatArray) -> None:

@@ -16,14 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from calibrate.checks import (
-    choice,
-    count,
-    fraction,
-    layer_sizes,
-    positive_integer,
-    positive_number,
-)
+from calibrate.checks import layer_sizes, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.learner import Learner, Lesson, alone
@@ -34,6 +27,11 @@ from calibrate.methods.bayesian_network import (
     bayesian_learner,
 )
 from calibrate.methods.components import supported
+from calibrate.methods.minibatch_options import (
+    check_minibatch,
+    check_stopping,
+    require_held_out,
+)
 from calibrate.nn.bayesian import HIDDEN_ACTIVATIONS
 from calibrate.sample import FloatArray, Sample
 from calibrate.task import RegressionTask
@@ -71,15 +69,12 @@ class Bayesian:
     evaluators: ClassVar[tuple[str, ...]] = ("uncertainty",)
 
     def __post_init__(self) -> None:
-        for option in ("components", "samples", "steps", "batch", "patience"):
+        check_minibatch(self, HIDDEN_ACTIVATIONS)
+        check_stopping(self)
+        for option in ("components", "samples", "steps"):
             positive_integer(f"method.{option}", getattr(self, option))
-        positive_number("method.learning_rate", self.learning_rate)
         if self.prior_width is not None:
             positive_number("method.prior_width", self.prior_width)
-        layer_sizes("method.hidden", self.hidden)
-        choice("method.activation", self.activation, tuple(HIDDEN_ACTIVATIONS))
-        fraction("method.validation", self.validation)
-        count("method.restarts", self.restarts)
         if self.samples < 2:
             raise ConfigurationError("method.samples must be at least 2 for a spread, got 1")
 
@@ -174,12 +169,7 @@ def _check(sample: Sample, validation: float) -> None:
             f"method=bayesian needs weights ≥ 0, {negative} of {len(sample)} are negative: the "
             "likelihood of a density has no maximum then; use method=mse or reweight the events"
         )
-    held_out = round(validation * sample.groups.number)
-    if held_out < FEWEST_HELD_OUT:
-        raise ConfigurationError(
-            f"method.validation={validation:g} holds out {held_out} of {sample.groups.number} "
-            f"events: at least {FEWEST_HELD_OUT} are needed, raise it"
-        )
+    require_held_out(validation, sample, FEWEST_HELD_OUT)
 
 
 def _overfitted(losses: FloatArray) -> list[str]:

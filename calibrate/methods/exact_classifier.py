@@ -22,6 +22,7 @@ class ExactClassifier:
     """Nothing is fitted: the score is the task's own."""
 
     tasks: ClassVar[tuple[str, ...]] = ("inference",)
+    sees: ClassVar[tuple[str, ...]] = ("exact",)
 
     def fit(self, task: InferenceTask, context: Context) -> ExactScore:
         """The exact score; MisfitError if it is not known in a form that can be stored."""
@@ -52,6 +53,10 @@ class ExactScore:
     def score(self, x: FloatArray, values: Mapping[str, float | FloatArray]) -> FloatArray:
         """The probability of signal (n,) of x (n, 2)."""
         return self.exact(self.domain.checked(x), values)
+
+    def knows(self, values: Mapping[str, float]) -> bool:
+        """True, of any values."""
+        return True
 
     def knowing(self, values: Mapping[str, float]) -> ExactScore:
         """Itself."""

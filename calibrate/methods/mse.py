@@ -8,19 +8,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from calibrate.checks import (
-    choice,
-    count,
-    fraction,
-    layer_sizes,
-    not_negative,
-    positive_integer,
-    positive_number,
-)
+from calibrate.checks import fraction, layer_sizes, not_negative, positive_integer
 from calibrate.context import Context
 from calibrate.estimate import Calibration
 from calibrate.learner import Learner, alone
 from calibrate.member import Schedule
+from calibrate.methods.minibatch_options import check_minibatch
 from calibrate.methods.network import Network, Training, network_learner
 from calibrate.methods.polynomial import fit_polynomial
 from calibrate.nn.networks import ACTIVATIONS
@@ -54,12 +47,8 @@ class MSE:
     def __post_init__(self) -> None:
         if self.degree is not None:
             positive_integer("method.degree", self.degree)
-        layer_sizes("method.hidden", self.hidden)
-        choice("method.activation", self.activation, tuple(ACTIVATIONS))
+        check_minibatch(self, ACTIVATIONS)
         positive_integer("method.epochs", self.epochs)
-        positive_integer("method.batch", self.batch)
-        positive_number("method.learning_rate", self.learning_rate)
-        count("method.restarts", self.restarts)
         not_negative("method.l2", self.l2)
         if self.dropout != 0:
             fraction("method.dropout", self.dropout)

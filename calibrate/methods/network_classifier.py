@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from calibrate.checks import (
-    choice,
-    count,
-    fraction,
-    layer_sizes,
-    positive_integer,
-    positive_number,
-)
+from calibrate.checks import layer_sizes, positive_integer
 from calibrate.context import Context
-from calibrate.errors import ConfigurationError
 from calibrate.member import Schedule
+from calibrate.methods.minibatch_options import (
+    check_minibatch,
+    check_stopping,
+    require_held_out,
+)
 from calibrate.methods.score_fit import Fit, MakeObjective, plain
 from calibrate.methods.score_network import ScoreNetwork, Shape
 from calibrate.methods.training_events import Scale
@@ -45,15 +42,13 @@ class NetworkClassifier:
     patience: int = 3
     restarts: int = 3
     tasks: ClassVar[tuple[str, ...]] = ("inference",)
+    sees: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        layer_sizes("method.hidden", self.hidden)
-        choice("method.activation", self.activation, tuple(ACTIVATIONS))
-        for option in ("networks", "epochs", "batch", "patience"):
+        check_minibatch(self, ACTIVATIONS)
+        check_stopping(self)
+        for option in ("networks", "epochs"):
             positive_integer(f"method.{option}", getattr(self, option))
-        positive_number("method.learning_rate", self.learning_rate)
-        fraction("method.validation", self.validation)
-        count("method.restarts", self.restarts)
 
     def shape(self) -> Shape:
         """The network, which takes no nuisance."""
@@ -71,12 +66,7 @@ class NetworkClassifier:
         Raises ConfigurationError for a validation share of fewer than 50 events, FitError if every
         attempt diverges.
         """
-        held_out = round(self.validation * events.groups.number)
-        if held_out < FEWEST_HELD_OUT:
-            raise ConfigurationError(
-                f"method.validation={self.validation:g} holds out {held_out} of "
-                f"{events.groups.number} events: at least {FEWEST_HELD_OUT} are needed, raise it"
-            )
+        require_held_out(self.validation, events, FEWEST_HELD_OUT)
         parts = events.split(1 - self.validation, context.stream("validation"))
         schedule = Schedule(self.batch, self.epochs, self.learning_rate, self.patience)
         fit = Fit(*parts, true, self.shape(), schedule, objective)

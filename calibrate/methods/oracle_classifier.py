@@ -28,6 +28,8 @@ Values = Mapping[str, float]
 class OracleClassifier(NetworkClassifier):
     """The baseline, trained again for the nuisances of every observed point."""
 
+    sees: ClassVar[tuple[str, ...]] = ("points",)
+
     def fit(self, task: InferenceTask, context: Context) -> OracleScores:
         """One fit for each set of values; ConfigurationError for a task without points."""
         if not task.points:

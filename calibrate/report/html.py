@@ -80,6 +80,7 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("likelihood", "mu_hat", "best μ"),
     ("likelihood", "mu_low", "lower end of the 68 % interval of μ"),
     ("likelihood", "mu_high", "upper end of the 68 % interval of μ"),
+    ("likelihood", "width", "half the 68 % interval of μ"),
     ("likelihood", "width_ratio", "its width over the oracle's"),
     ("likelihood", "nuisance_hat", "best nuisance"),
     ("likelihood", "over_constraint", "post-fit over pre-fit width of the nuisance"),

@@ -7,7 +7,6 @@ and as a map. Three: the same, a panel for each value of the third.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +19,12 @@ from calibrate.figures.sweep import metric_figure, metric_map
 from calibrate.figures.swept_closure import swept_closure_figure
 from calibrate.records import ClosureCurve
 from calibrate.records.sweep import SweptCurve, SweptMetric, Value
+from calibrate.report.comparison.numbers import TO_VALUE
 from calibrate.report.html import KEY_METRICS
 from calibrate.sample import FloatArray
 from calibrate.storage import load_records
 from calibrate.sweep.collect import Averaged, Point
+from calibrate.sweep.shown import Together, families, metric_names
 
 FINDINGS = "findings.h5"
 NOMINAL = "nominal"
@@ -37,27 +38,15 @@ EXACT: Mapping[str, str] = {
     "uncertainty/{test}/sigma_cal": "uncertainty/{test}/sigma_smear",
 }
 """Metrics, and those that hold what they should be."""
-EXPECTED = {"sigma_cal": "smearing of the labels"}
+IDEAL = {kind: TO_VALUE[kind] for kind in ("uncertainty", "likelihood")}
+"""What metrics should be, whatever is studied."""
+EXPECTED = {
+    "sigma_cal": "smearing of the labels",
+    "coverage_68": "level of the interval",
+    "coverage_95": "level of the interval",
+    "pull_width": "ideal",
+}
 """What that is where it is no closed form."""
-SHOWN = (
-    "closure/nominal/bias_slope",
-    "closure/nominal/mean",
-    "closure/nominal/max_abs_bias",
-    "resolution/nominal/std",
-    "transport/nominal/mean",
-    "transport/nominal/std",
-    "transport/nominal/chi2_per_bin",
-    "prior/application",
-    "uncertainty/nominal/sigma_stoch",
-    "uncertainty/nominal/sigma_pred",
-    "uncertainty/nominal/rmse",
-    "uncertainty/nominal/coverage_68",
-    "uncertainty/nominal/sigma_cal",
-    "uncertainty/nominal/sigma_input",
-)
-"""What most people look for."""
-AREA = re.compile("score/[^/]+/auc")
-"""These, too, of a score: what they are called depends on the nuisances."""
 
 
 @dataclass(frozen=True)
@@ -70,39 +59,6 @@ class Drawn:
     text: str
 
 
-@dataclass(frozen=True)
-class Together:
-    """Metrics of one method that are compared in one frame, and what each of them is called."""
-
-    name: str
-    title: str
-    label: str
-    members: Mapping[str, str]
-
-
-TOGETHER = (
-    Together(
-        "uncertainties",
-        "Statistical and stochastic uncertainty",
-        "root mean square",
-        {
-            "uncertainty/nominal/sigma_stoch": "σ_stoch",
-            "uncertainty/nominal/sigma_pred": "σ_pred",
-            "uncertainty/nominal/rmse": "√MSE",
-        },
-    ),
-    Together(
-        "smearing",
-        "Uncertainty of the reference",
-        "σ_cal",
-        {
-            "uncertainty/nominal/sigma_cal": "smeared labels",
-            "uncertainty/nominal/sigma_input": "smeared inputs",
-        },
-    ),
-)
-
-
 def parameters(points: Sequence[Point]) -> list[str]:
     """The parameters that take several values, those with most values first."""
     values: dict[str, dict[Value, None]] = {}
@@ -111,19 +67,6 @@ def parameters(points: Sequence[Point]) -> list[str]:
             values.setdefault(key, {})[value] = None
     varied = [key for key, found in values.items() if len(found) > 1]
     return sorted(varied, key=lambda key: (key == METHOD, -len(values[key])))
-
-
-def metric_names(points: Sequence[Point], asked: Sequence[str] | None) -> list[str]:
-    """The metrics to draw: those asked for, or those that most people look for; numbers alone."""
-    known = dict.fromkeys(
-        name
-        for point in points
-        for name, found in point.metrics.items()
-        if not isinstance(found.value, str) and ":" not in name
-    )
-    if asked:
-        return [name for name in asked if name in known]
-    return [*(name for name in SHOWN if name in known), *filter(AREA.fullmatch, known)]
 
 
 def figures(
@@ -137,7 +80,10 @@ def figures(
     if curves:
         yield Drawn("bias", swept_closure_figure(curves), "Bias against the truth", BIAS)
     names = metric_names(points, asked)
-    together = [each for each in TOGETHER if len(swept) == 1 and set(each.members) & set(names)]
+    together = [] if len(swept) > 1 else [
+        each for each in families(names)
+        if not each.of_points or METHOD in swept or not any(_others(n, points) for n in names)
+    ]  # fmt: skip
     yield from (_drawn_together(each, names, points, swept, main) for each in together)
     for name in names:
         if not any(name in each.members for each in together):
@@ -177,9 +123,9 @@ def _drawn_together(
         for name, called in family.members.items()
         if name in names
     ]
-    told = ", ".join(each.method for each in found)
-    text = f"{told} of {main} against {swept[0]} on the test sample {NOMINAL}; points and bands: "
-    text += f"{_uncertainty(points)}."
+    told, of = ", ".join(each.method for each in found), "" if METHOD in swept else f" of {main}"
+    where = "" if family.of_points else f" on the test sample {NOMINAL}"
+    text = f"{told}{of} against {swept[0]}{where}; points and bands: {_uncertainty(points)}."
     return Drawn(family.name, metric_figure(found, swept[0]), family.title, text)
 
 
@@ -206,6 +152,7 @@ def swept_metric(
     having = [p for p in points if isinstance(_number(p.metrics.get(prefix + name)), float)]
     found = [p.metrics[prefix + name] for p in having]
     exact = [_number(p.metrics.get(prefix + exact_of(name))) for p in having]
+    ideal = IDEAL.get(name.partition("/")[0], {}).get(name.rpartition("/")[2])
     return SweptMetric(
         name=name,
         label=label_of(name),
@@ -216,7 +163,7 @@ def swept_metric(
         error=_array([each.error for each in found]),
         spread=_array([each.spread for each in found]),
         runs=_array([float(len(p.jobs)) for p in having]),
-        exact=_array(exact),
+        exact=_array(exact if ideal is None else [ideal] * len(having)),
         expected=EXPECTED.get(name.rpartition("/")[2], "closed form"),
     )
 

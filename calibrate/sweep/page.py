@@ -14,9 +14,10 @@ from calibrate.report.html import template
 from calibrate.report.rounding import formatted
 from calibrate.storage import write_text
 from calibrate.sweep.collect import Averaged, Point
-from calibrate.sweep.gallery import Drawn, label_of, metric_names
+from calibrate.sweep.gallery import Drawn, label_of
 from calibrate.sweep.job import DONE, Job, written
 from calibrate.sweep.ledger import Ledger
+from calibrate.sweep.shown import metric_names
 from calibrate.sweep.told import verdict
 
 TEMPLATE = Path(__file__).with_name("page.html")
