@@ -70,9 +70,9 @@ class GaussianMixture:
     def crps(self, z: FloatArray) -> FloatArray:
         """The continuous ranked probability score ∫(F(t) - [t ≥ z])² dt = E|Z - z| - ½E|Z - Z'| at
         z (n,), in the unit of z (Grimit et al., Q. J. R. Meteorol. Soc. 132 (2006) 2925)."""
-        offset = _mean_absolute(self.means - z[:, None], self.widths)
+        offset = mean_absolute(self.means - z[:, None], self.widths)
         apart = self.means[:, :, None] - self.means[:, None, :]
-        pairs = _mean_absolute(apart, np.hypot(self.widths[:, :, None], self.widths[:, None, :]))
+        pairs = mean_absolute(apart, np.hypot(self.widths[:, :, None], self.widths[:, None, :]))
         spread = np.einsum("ni,nij,nj->n", self.weights, pairs, self.weights)
         return np.asarray((self.weights * offset).sum(-1) - 0.5 * spread)
 
@@ -121,7 +121,7 @@ class GaussianMixture:
         return [slice(start, start + BLOCK) for start in range(0, len(self), BLOCK)]
 
 
-def _mean_absolute(mean: FloatArray, width: FloatArray) -> FloatArray:
+def mean_absolute(mean: FloatArray, width: FloatArray) -> FloatArray:
     """E|Y| of Y ~ N(mean, width²)."""
     standard = mean / width
     density = np.exp(-0.5 * standard**2) / math.sqrt(2 * math.pi)

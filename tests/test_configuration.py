@@ -289,7 +289,6 @@ def small(name: str, few_dijets: Path, few_higgs: Path) -> list[str]:
         "closure.replicas": 2,
         "transport.refits": 2,
         "transport.classified": 200,
-        "uncertainty.replicas": 2,
         "likelihood.experiments": 0,
         "likelihood.values": 5,
     }
