@@ -30,7 +30,7 @@ from calibrate.records import (
     PITHistogram,
     Quantity,
 )
-from calibrate.records.uncertainty import QUOTED, TRUTH
+from calibrate.records.uncertainty import CENTRAL, HIGHEST, QUOTED, TRUTH
 from calibrate.report.captions import caption
 from calibrate.sample import Column, Sample, concatenate
 from calibrate.statistics import weighted_mean
@@ -172,12 +172,24 @@ def test_a_mixture_is_judged_as_a_mixture():
     sample = Sample(x[:, None], z[:, None], np.ones(6000), (Column("x"),), (Column("z"),))
     task = RegressionTask(sample, {"nominal": sample}, ("x",))
     two = TwoPeaks(Domain.of(sample))
-    found = evaluated(task, exact=two, one=replace(two, slope=1.0, sigma=1.0))
+    found = evaluated(task, exact=two, one=Quoting(two.domain, slope=1.0, sigma=1.0))
     of = numbers(found)
     assert near(of["coverage_68"], ONE_SIGMA)
+    assert near(of["coverage_68_hpd"], ONE_SIGMA)
     assert near(of["coverage_95"], 0.95)
     assert of["nll"].value == pytest.approx(-peaks(x).log_density(z).mean())
     assert of["crps"].value == pytest.approx(peaks(x).crps(z).mean())
+    curves = {(c.method, c.regions): c for c in only(CoverageCurve, found)}
+    assert curves.keys() == {("exact", CENTRAL), ("exact", HIGHEST), ("one", CENTRAL)}
+    densest = curves["exact", HIGHEST]
+    assert np.all(np.abs(densest.coverage - densest.level) < 4 * densest.band)
+    assert np.any(densest.coverage != curves["exact", CENTRAL].coverage)
+    assert found.tables["exact"]["uncertainty/nominal/coverage"].columns == (
+        "level", "coverage", "coverage_error", "coverage_hpd", "coverage_hpd_error", "binomial",
+    )  # fmt: skip
+    figure = figures_for(found.records, ["exact", "one"])["coverage_nominal"]
+    (line,) = figure.findobj(lambda a: a.get_gid() == f"exact:{HIGHEST}")
+    np.testing.assert_allclose(line.get_ydata(), densest.coverage)
 
 
 # Curves

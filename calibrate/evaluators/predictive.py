@@ -3,7 +3,8 @@
 The distribution is the method's mixture of Gaussians, or N(ẑ, Σ²) where it quotes Σ alone. F(z|x)
 at the truth, the probability integral transform (PIT), is uniform if it is right; a truth lies in
 the central interval of probability p if |2F - 1| ≤ p, which for one Gaussian is |ẑ - z| ≤ Σ at
-p = 0.683. Scores are those of Gneiting & Raftery, J. Am. Stat. Assoc. 102 (2007) 359: CRPS and
+p = 0.683. For a mixture the smallest regions of a probability, of highest density, are others.
+Scores are those of Gneiting & Raftery, J. Am. Stat. Assoc. 102 (2007) 359: CRPS and
 NLL = -log p(z|x), both smaller where better. ENCE (Levi et al., arXiv:1905.11659, Eq. 8) is the
 mean of |rms Σ - rms(ẑ - z)|/rms Σ over bins of Σ; n events a bin make it 0.8/√(2n) at best.
 """
@@ -28,7 +29,7 @@ from calibrate.records import (
     PITHistogram,
     Quantity,
 )
-from calibrate.records.uncertainty import QUOTED, TRUTH
+from calibrate.records.uncertainty import CENTRAL, HIGHEST, QUOTED, TRUTH
 from calibrate.sample import FloatArray, Sample
 from calibrate.statistics import (
     Fluctuations,
@@ -87,6 +88,14 @@ class Prediction:
         return np.abs(2 * self.pit - 1)
 
     @cached_property
+    def regions(self) -> Mapping[str, FloatArray]:
+        """The probability (n,) of the region of each kind that ends at the truth; those of highest
+        density of a mixture, since one Gaussian's are the central ones."""
+        if self.density.weights.shape[1] == 1:
+            return {CENTRAL: self.central}
+        return {CENTRAL: self.central, HIGHEST: self.density.density_level(self.residual.z)}
+
+    @cached_property
     def squares(self) -> Mapping[str, FloatArray]:
         """What the root mean squares are taken of (n,), by the name of the metric."""
         r = self.residual
@@ -104,6 +113,8 @@ class Prediction:
             "crps": self.density.crps(r.z),
             "nll": -self.density.log_density(r.z),
         }
+        if HIGHEST in self.regions:
+            means["coverage_68_hpd"] = (self.regions[HIGHEST] <= ONE_SIGMA).astype(np.float64)
         squares = {**self.squares, "pull_width": (pull - weighted_mean(pull, self.sample.w)) ** 2}
         units = {**dict.fromkeys((*self.squares, "crps"), r.column.unit), "nll": "nat"}
         found, k = np.stack(self.means(*squares.values(), *means.values())), len(squares)
@@ -115,13 +126,18 @@ class Prediction:
         """Means of columns (n,) over the sample, and their errors, (k,) each."""
         return mean_values(columns, self.sample.w, self.fluctuations)
 
-    def coverage(self) -> CoverageCurve:
-        """Coverage of the central intervals of all probabilities."""
+    def coverage(self) -> tuple[CoverageCurve, ...]:
+        """Coverage of the regions of all probabilities."""
         w, n_effective = self.sample.w, self.sample.effective_size
-        coverage, error = shares_below(self.central, w, LEVELS, self.fluctuations)
         band = np.sqrt(LEVELS * (1 - LEVELS) / n_effective)
-        return CoverageCurve(
-            self.method, self.residual.label, LEVELS, coverage, error, band, n_effective
+        about = self.method, self.residual.label, LEVELS
+        return tuple(
+            CoverageCurve(
+                *(*about, *shares_below(held, w, LEVELS, self.fluctuations), band),
+                n_effective,
+                regions,
+            )
+            for regions, held in self.regions.items()
         )
 
     def pit_histogram(self) -> PITHistogram:

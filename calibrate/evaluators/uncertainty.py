@@ -139,12 +139,12 @@ class Uncertainty:
         if part.slicing is None:
             quoted = prediction.budget(QUOTED, self.bins)
             scalars["ence"] = prediction.ence(quoted)
-            curve, budget = prediction.coverage(), prediction.budget(TRUTH, self.bins)
+            curves, budget = prediction.coverage(), prediction.budget(TRUTH, self.bins)
             sliced = [Sliced.of(each, part.sample) for each in self._columns(task)]
             profiles = [prediction.profile(each) for each in sliced]
-            records = (curve, prediction.pit_histogram(), *profiles, budget, quoted)
-            tables = {f"uncertainty/{label}": budget_table(budget),
-                      f"uncertainty/{label}/coverage": coverage_table(curve)}  # fmt: skip
+            records = (*curves, prediction.pit_histogram(), *profiles, budget, quoted)
+            tables = {f"uncertainty/{label}": budget_table(budget)}
+            tables[f"uncertainty/{label}/coverage"] = coverage_table(curves)
         named = {f"uncertainty/{label}/{name}": each for name, each in scalars.items()}
         return Answer(named, tables, records, tuple(_unresolved(prediction, scalars)))
 

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 from calibrate.sample import FloatArray
 
+CENTRAL, HIGHEST = "central", "highest density"
+"""The regions of a `CoverageCurve`: as much probability on either side, or the smallest ones."""
 TRUTH, QUOTED = "truth", "quoted"
 """What an `ErrorBudget` is binned in: the true z, or the quoted Σ(x)."""
 
 
 @dataclass(frozen=True)
 class CoverageCurve:
-    """Fractions `coverage` (n_l,) of the truths within the central intervals of probabilities
-    `level`, over one test sample, with errors by group; `band` is the binomial error
-    √(level(1 - level)/n_effective) of an exact coverage."""
+    """Fractions `coverage` (n_l,) of the truths within the `regions` of probabilities `level`
+    (central intervals, or those of highest density of a mixture), over one test sample, with
+    errors by group; `band` is the binomial error √(level(1 - level)/n_effective) of an exact
+    coverage."""
 
     method: str
     test: str
@@ -23,6 +26,7 @@ class CoverageCurve:
     coverage_error: FloatArray
     band: FloatArray
     n_effective: float
+    regions: str = CENTRAL
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("uncertainty", "sigma_tot", "quoted σ_tot"),
     ("uncertainty", "rmse", "RMSE of ẑ - z"),
     ("uncertainty", "coverage_68", "coverage of central 68.3 % intervals"),
+    ("uncertainty", "coverage_68_hpd", "coverage of 68.3 % regions of highest density"),
     ("uncertainty", "coverage_95", "coverage of central 95 % intervals"),
     ("uncertainty", "crps", "CRPS"),
     ("uncertainty", "nll", "mean -log p(z|x)"),
