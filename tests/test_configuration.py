@@ -325,6 +325,7 @@ def test_an_experiment_runs_for_one_step(
         ((*PAIR, "data.sgima=1"), "no option 'data.sgima': did you mean sigma"),
         ((*PAIR, "daata.sigma=1"), "no option 'daata.sigma': .* did you mean data"),
         ((*PAIR, "sede=1"), "no option 'sede': did you mean seed"),
+        ((*PAIR, "sede=1", "data.sgima=1"), "no option 'sede': did you mean seed"),
         ((*PAIR, "method.degreee=1"), "no option 'method.degreee': did you mean degree"),
         ((*PAIR, "evaluator.closure.bin=3"), "'evaluator.closure.bin': did you mean bins"),
         ((*PAIR, "compare_with=[nonee]"), "compare_with='nonee': did you mean none"),
