@@ -127,18 +127,15 @@ class Prediction:
         return mean_values(columns, self.sample.w, self.fluctuations)
 
     def coverage(self) -> tuple[CoverageCurve, ...]:
-        """Coverage of the regions of all probabilities."""
+        """Coverage of the regions of all probabilities, a curve for each kind."""
+        return tuple(self._covered(regions, held) for regions, held in self.regions.items())
+
+    def _covered(self, regions: str, held: FloatArray) -> CoverageCurve:
         w, n_effective = self.sample.w, self.sample.effective_size
+        coverage, error = shares_below(held, w, LEVELS, self.fluctuations)
         band = np.sqrt(LEVELS * (1 - LEVELS) / n_effective)
         about = self.method, self.residual.label, LEVELS
-        return tuple(
-            CoverageCurve(
-                *(*about, *shares_below(held, w, LEVELS, self.fluctuations), band),
-                n_effective,
-                regions,
-            )
-            for regions, held in self.regions.items()
-        )
+        return CoverageCurve(*about, coverage, error, band, n_effective, regions)
 
     def pit_histogram(self) -> PITHistogram:
         """The distribution of F(z|x)."""

@@ -47,4 +47,5 @@ def normalised_error(
     share = np.sum(w) / np.where(known, binned_sum(w, index, bins), 1.0)
     _, (shared,) = mean_values([(sign * share)[place] * influence], w, fluctuations)
     folded = miss**2 + error**2 - mean_absolute(miss, error) ** 2 - (sign[known] * error) ** 2
-    return float(np.mean(np.abs(miss))), float(np.sqrt(shared**2 + np.sum(folded)) / miss.size)
+    variance = shared**2 + np.sum(np.maximum(folded, 0.0))
+    return float(np.mean(np.abs(miss))), float(np.sqrt(variance) / miss.size)
