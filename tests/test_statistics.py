@@ -17,6 +17,7 @@ from calibrate.statistics import (
     bootstrap_binned,
     core_goodness,
     equal_statistics_edges,
+    grouped_squares,
     normalised_error,
     root,
     shares_below,
@@ -431,6 +432,21 @@ def test_means_of_bins_without_weight_do_not_exist():
     np.testing.assert_array_equal(
         root(np.array([-1.0, 4]), np.array([1.0, 1])), [[0, 2], [np.nan, 0.25]]
     )
+
+
+def test_squares_of_groups_are_those_of_each_column_and_none_where_no_row_is():
+    rng = np.random.default_rng(47)
+    values, index = rng.normal(size=(2, 40)), rng.integers(-1, 3, 40)
+    groups = Groups.of(np.arange(40) // 2)
+    found = grouped_squares(values, index, 3, groups)
+    for column, squares in zip(values, found, strict=True):
+        for b in range(3):
+            inside = index == b
+            sums = np.bincount(groups.row[inside], column[inside])
+            assert squares[b] == pytest.approx(np.sum(sums**2))
+    for each in (values, values[0]):
+        nowhere = grouped_squares(each, index - 9, 3, groups)
+        np.testing.assert_array_equal(nowhere, np.zeros((*each.shape[:-1], 3)))
 
 
 def test_closed_errors_of_shares_are_the_limit_of_the_bootstrap():

@@ -55,6 +55,6 @@ def binned_sum(values: FloatArray, index: IntArray, bins: int) -> FloatArray:
 
 def _along_rows(values: FloatArray, index: IntArray, bins: int) -> FloatArray:
     """`binned_sum` of each of the columns (…, n), as (…, n_b)."""
-    columns = values.reshape(-1, values.shape[-1])
-    sums = np.stack([binned_sum(each, index, bins) for each in columns])
-    return sums.reshape(*values.shape[:-1], bins)
+    if values.ndim == 1:
+        return binned_sum(values, index, bins)
+    return np.stack([_along_rows(each, index, bins) for each in values])
