@@ -49,6 +49,13 @@ def count(option: str, value: Any) -> None:  # noqa: ANN401 - user input
         raise ConfigurationError(f"{option} must be an integer ≥ 0, got {value!r}")
 
 
+def number_of_replicas(option: str, value: Any) -> None:  # noqa: ANN401 - user input
+    """Require a number of bootstrap replicas that has a spread, or none."""
+    count(option, value)
+    if value == 1:
+        raise ConfigurationError(f"{option} must be at least 2 (0: errors in closed form), got 1")
+
+
 def choice(option: str, value: Any, allowed: Sequence[str]) -> None:  # noqa: ANN401 - user input
     """Require one of the allowed words."""
     if value not in allowed:

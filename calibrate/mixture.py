@@ -9,12 +9,14 @@ probability has equal densities at its ends; where it has several, the shortest 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import elementwise
 from scipy.special import logsumexp, ndtr
 
-from calibrate.sample import FloatArray
+from calibrate.sample import FloatArray, IntArray
 
 ONE_SIGMA = math.erf(math.sqrt(0.5))
 """The probability within one standard deviation of a Gaussian, 0.6827: "68 %"."""
@@ -36,7 +38,7 @@ class GaussianMixture:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def take(self, rows: slice) -> GaussianMixture:
+    def take(self, rows: slice | IntArray) -> GaussianMixture:
         """The mixtures of the selected events."""
         return GaussianMixture(self.weights[rows], self.means[rows], self.widths[rows])
 
@@ -70,9 +72,9 @@ class GaussianMixture:
     def crps(self, z: FloatArray) -> FloatArray:
         """The continuous ranked probability score ∫(F(t) - [t ≥ z])² dt = E|Z - z| - ½E|Z - Z'| at
         z (n,), in the unit of z (Grimit et al., Q. J. R. Meteorol. Soc. 132 (2006) 2925)."""
-        offset = _mean_absolute(self.means - z[:, None], self.widths)
+        offset = mean_absolute(self.means - z[:, None], self.widths)
         apart = self.means[:, :, None] - self.means[:, None, :]
-        pairs = _mean_absolute(apart, np.hypot(self.widths[:, :, None], self.widths[:, None, :]))
+        pairs = mean_absolute(apart, np.hypot(self.widths[:, :, None], self.widths[:, None, :]))
         spread = np.einsum("ni,nij,nj->n", self.weights, pairs, self.weights)
         return np.asarray((self.weights * offset).sum(-1) - 0.5 * spread)
 
@@ -85,6 +87,12 @@ class GaussianMixture:
         """The ends (n, 2) of the shortest interval that holds a probability in (0, 1)."""
         blocks = [_interval(self.take(rows), probability) for rows in self._blocks()]
         return np.concatenate([np.empty((0, 2)), *blocks])
+
+    def density_level(self, z: FloatArray) -> FloatArray:
+        """The probability (n,) of all values whose density is larger than that of z (n,): what the
+        smallest region holds that reaches z. For one Gaussian 2Φ(|z - μ|/σ) - 1."""
+        blocks = [_density_level(self.take(rows), z[rows]) for rows in self._blocks()]
+        return np.concatenate([np.empty(0), *blocks])
 
     def merged(self, first: int, second: int) -> GaussianMixture:
         """With two components replaced by one of their weight, mean and variance."""
@@ -121,7 +129,7 @@ class GaussianMixture:
         return [slice(start, start + BLOCK) for start in range(0, len(self), BLOCK)]
 
 
-def _mean_absolute(mean: FloatArray, width: FloatArray) -> FloatArray:
+def mean_absolute(mean: FloatArray, width: FloatArray) -> FloatArray:
     """E|Y| of Y ~ N(mean, width²)."""
     standard = mean / width
     density = np.exp(-0.5 * standard**2) / math.sqrt(2 * math.pi)
@@ -209,3 +217,53 @@ def _at_ends(
     """The probability between the ends (n,), and log p and its slope at them (n, 2)."""
     held = np.diff(mixture.cdf(ends), axis=1)[:, 0]
     return held, mixture.log_density(ends), mixture.slope(ends)[0]
+
+
+def _density_level(mixture: GaussianMixture, z: FloatArray) -> FloatArray:
+    """The distribution function where the density falls through that of z, minus where it rises
+    through it: between nodes, of which the last before an extremum is moved onto it."""
+    level, nodes = mixture.log_density(z), _nodes(mixture)
+    density, slope = _density_and_slope(mixture, nodes)
+    rows, left = np.nonzero(np.sign(slope[:, 1:]) * np.sign(slope[:, :-1]) < 0)
+    ends = nodes[rows, left], nodes[rows, left + 1]
+    extremum = _root(lambda t, row: _density_and_slope(mixture.take(row), t)[1], rows, *ends)
+    nodes[rows, left] = extremum
+    density[rows, left], _ = _density_and_slope(mixture.take(rows), extremum)
+    above = density > np.exp(level)[:, None]
+    rows, left = np.nonzero(above[:, 1:] != above[:, :-1])
+    ends = nodes[rows, left], nodes[rows, left + 1]
+    crossing = _root(lambda t, row: mixture.take(row).log_density(t) - level[row], rows, *ends)
+    below = mixture.take(rows).cdf(crossing)
+    signed = np.where(above[rows, left], below, -below)
+    return np.asarray(np.bincount(rows, signed, len(nodes)) + above[:, -1])
+
+
+def _density_and_slope(mixture: GaussianMixture, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """p and its derivative at z (n,) or (n, m); 0 where they are below the smallest number."""
+    density, slope = np.zeros_like(z), np.zeros_like(z)
+    shape = (-1, *[1] * (z.ndim - 1))
+    for parameters in zip(mixture.weights.T, mixture.means.T, mixture.widths.T, strict=True):
+        weight, mean, width = (each.reshape(shape) for each in parameters)
+        standard = (z - mean) / width
+        part = weight / (width * math.sqrt(2 * math.pi)) * np.exp(-0.5 * standard**2)
+        density += part
+        slope -= part * standard / width
+    return density, slope
+
+
+def _root(
+    function: Callable[[FloatArray, IntArray], FloatArray],
+    rows: IntArray,
+    low: FloatArray,
+    high: FloatArray,
+) -> FloatArray:
+    """Where a function of z (n,) and row (n,) has its root between two ends (n,); the lower end
+    where rounding takes the change of sign away."""
+
+    def scaled(share: FloatArray, place: FloatArray) -> FloatArray:
+        at = place.astype(np.int64)
+        return function(low[at] + share * (high - low)[at], rows[at])
+
+    bracket, places = (np.zeros(rows.size), np.ones(rows.size)), np.arange(float(rows.size))
+    found = elementwise.find_root(scaled, bracket, args=(places,), tolerances={"xatol": 1e-4})
+    return np.asarray(low + np.where(found.success, found.x, 0.0) * (high - low))

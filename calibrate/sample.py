@@ -145,11 +145,16 @@ class Sample:
 
 
 def concatenate(samples: Sequence[Sample]) -> Sample:
-    """Several samples of the same columns as one; groups keep their numbers."""
+    """Several samples of the same columns and spectators as one.
+
+    Groups keep their labels, and rows of one label are one event whichever sample they come from:
+    right for copies of the same events and for parts of one sample. Samples of other events need
+    labels of their own first. Raises DataError for different columns or spectators.
+    """
     first = samples[0]
-    for other in samples[1:]:
-        if (other.x_columns, other.z_columns) != (first.x_columns, first.z_columns):
-            raise DataError("samples with different columns cannot be put together")
+    columns = [(s.x_columns, s.z_columns, set(s.spectators)) for s in samples]
+    if any(other != columns[0] for other in columns):
+        raise DataError("samples with different columns cannot be put together")
     return replace(
         first,
         x=np.concatenate([s.x for s in samples]),

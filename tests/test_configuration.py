@@ -289,7 +289,6 @@ def small(name: str, few_dijets: Path, few_higgs: Path) -> list[str]:
         "closure.replicas": 2,
         "transport.refits": 2,
         "transport.classified": 200,
-        "uncertainty.replicas": 2,
         "likelihood.experiments": 0,
         "likelihood.values": 5,
     }
@@ -327,6 +326,7 @@ def test_an_experiment_runs_for_one_step(
         ((*PAIR, "daata.sigma=1"), "no option 'daata.sigma': .* did you mean data"),
         ((*PAIR, "sede=1"), "no option 'sede': did you mean seed"),
         ((*PAIR, "hydra.run.dir=here"), "hydra.run.dir has no effect here: output=FOLDER"),
+        ((*PAIR, "sede=1", "data.sgima=1"), "no option 'sede': did you mean seed"),
         ((*PAIR, "method.degreee=1"), "no option 'method.degreee': did you mean degree"),
         ((*PAIR, "evaluator.closure.bin=3"), "'evaluator.closure.bin': did you mean bins"),
         ((*PAIR, "compare_with=[nonee]"), "compare_with='nonee': did you mean none"),

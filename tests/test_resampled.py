@@ -14,16 +14,23 @@ from calibrate.context import Context
 from calibrate.data.gaussian import Gaussian
 from calibrate.errors import ConfigurationError, DataError, FitError
 from calibrate.estimate import Calibration
+from calibrate.evaluators.closure import Closure
 from calibrate.methods.bayesian import Bayesian
 from calibrate.methods.gaussian_ansatz import GaussianAnsatz
 from calibrate.methods.mse import MSE
 from calibrate.methods.none import Uncalibrated
 from calibrate.methods.resampled import ResampledEnsemble
+from calibrate.records import ClosureCurve
 from calibrate.sample import IntArray
+from calibrate.statistics import bin_index
 from calibrate.task import RegressionTask
 
 X = np.array([[-3.0], [0.0], [4.0]])
 LINE = MSE(degree=1)
+
+
+def no_refit(task: RegressionTask, label: str = "") -> Calibration:
+    raise AssertionError("nothing is to be fitted again")
 
 
 def task_of(n: int, seed: int) -> RegressionTask:
@@ -51,6 +58,22 @@ def test_parts_scatter_as_much_wider_as_they_are_smaller():
     assert found.stochastic == pytest.approx(0.894, rel=0.03)
     total = found.stochastic**2 + found.statistical**2
     np.testing.assert_allclose(found.covariance[:, :, 0], total)
+
+
+@pytest.mark.parametrize("samples", ["bootstrap", "parts"])
+def test_closure_shows_the_error_that_all_events_of_a_bin_share(samples: str):
+    task = task_of(4000, 0)
+    fitted = ResampledEnsemble(LINE, 10, samples).fit(task, Context())
+    z = np.stack(list(fitted.estimates(X)))
+    np.testing.assert_allclose(z.std(axis=0, ddof=1), fitted.estimate(X).statistical)
+    found = Closure(bins=4)({"ensemble": fitted}, task, no_refit, Context())
+    (curve,) = (r for r in found.records if isinstance(r, ClosureCurve) and r.test == "nominal")
+    test = task.tests["nominal"]
+    index = bin_index(test.z[:, 0], curve.edges)
+    means = [[member.estimate(test.x[index == b]).z.mean() for b in range(4)]
+             for member in fitted.members]  # fmt: skip
+    spread = np.std(means, axis=0, ddof=1) / (np.sqrt(10) if samples == "parts" else 1)
+    np.testing.assert_allclose(curve.calibration_error, spread, rtol=0.05)
 
 
 def test_the_members_own_statistical_error_is_not_counted_twice():

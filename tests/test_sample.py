@@ -83,6 +83,16 @@ def test_concatenate_undoes_a_split():
 def test_concatenate_refuses_other_columns():
     with pytest.raises(DataError, match="different columns"):
         concatenate([sample(), sample(z_columns=(Column("other"),))])
+    with pytest.raises(DataError, match="different columns"):
+        concatenate([sample(), sample(spectators={"npv": np.arange(6.0)})])
+
+
+def test_concatenated_rows_of_one_label_are_one_event():
+    copies = concatenate([sample(), sample()])
+    assert copies.groups.number == 6
+    assert copies.effective_size == sample().effective_size
+    others = concatenate([sample(), sample(group=6 + np.arange(6))])
+    assert others.groups.number == 12
 
 
 def test_effective_size_counts_groups_and_ignores_scale():

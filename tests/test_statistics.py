@@ -13,10 +13,14 @@ from calibrate.sample import Groups
 from calibrate.statistics import (
     Poisson,
     bin_index,
+    binned_means,
     bootstrap_binned,
-    bootstrap_ratios,
     core_goodness,
     equal_statistics_edges,
+    grouped_squares,
+    normalised_error,
+    root,
+    shares_below,
     summarise,
     weighted_covariance,
     weighted_mean,
@@ -199,28 +203,15 @@ def test_bin_index_includes_the_last_edge():
     np.testing.assert_array_equal(index, [-1, 0, 0, 1, 1, 2])
 
 
-def test_bootstrap_ratios_are_weighted_means():
-    rng = np.random.default_rng(9)
-    columns, w = rng.normal(size=(5000, 2)), rng.random(5000)
-    value, replicas = bootstrap_ratios(columns, w, poisson(5000, 333))
-    np.testing.assert_allclose(value, weighted_mean(columns, w))
-    assert replicas.shape == (333, 2)
-    expected = np.sqrt(np.sum((w[:, None] * (columns - value)) ** 2, axis=0)) / w.sum()
-    np.testing.assert_allclose(replicas.std(axis=0), expected, rtol=0.15)
-
-
-def test_a_bootstrap_in_bins_is_that_of_each_bin_alone():
+def test_a_bootstrap_in_bins_is_the_sum_over_the_counts_of_each_replica():
     rng = np.random.default_rng(10)
     columns, w = rng.normal(size=(3000, 2)), rng.random(3000)
     index = rng.integers(-1, 4, 3000)
     value, replicas = bootstrap_binned(columns, w, index, 3, poisson(3000, 40))
-    assert (value.shape, replicas.shape) == ((3, 2), (40, 3, 2))
-    for b in range(3):
-        alone = np.column_stack([columns * (index == b)[:, None], np.ones(3000)])
-        mean, drawn = bootstrap_ratios(alone, w, poisson(3000, 40))
-        np.testing.assert_allclose(value[b], mean[:2] * w.sum())
-        totals = np.array([counts @ w for counts in poisson(3000, 40).each()])
-        np.testing.assert_allclose(replicas[:, b], drawn[:, :2] * totals[:, None])
+    inside = (index == np.arange(3)[:, None]) * w
+    np.testing.assert_allclose(value, inside @ columns)
+    drawn = [(inside * counts) @ columns for counts in poisson(3000, 40).each()]
+    np.testing.assert_allclose(replicas, drawn)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 400))
@@ -411,6 +402,90 @@ def test_closed_errors_of_degenerate_bins():
     one_group = summarise(u, w, np.zeros(4, int), 1, Groups.of(np.zeros(4, int)), mode=True)
     np.testing.assert_allclose([one_group.mean_error, one_group.std_error], 0.0, atol=1e-12)
     assert np.isfinite(one_group.median_error).all()
+
+
+def in_pairs(rng: np.random.Generator, n: int) -> tuple[np.ndarray, Groups]:
+    """A column whose values are alike within groups of two rows, and the groups."""
+    group = rng.permutation(np.repeat(np.arange(n // 2), 2))
+    return rng.normal(size=n) + 2 * rng.normal(size=n // 2)[group], Groups.of(group)
+
+
+def test_closed_errors_of_means_are_the_limit_of_the_bootstrap():
+    rng = np.random.default_rng(44)
+    u, groups = in_pairs(rng, 4000)
+    w, index = rng.exponential(size=4000) - 0.1, rng.integers(-1, 3, 4000)
+    replicas = Poisson(groups, 2000, SEED)
+    closed, boot = (binned_means([u, u**2], w, index, 3, each) for each in (groups, replicas))
+    for b in range(3):
+        expected = np.average(np.column_stack([u, u**2])[index == b], 0, w[index == b])
+        np.testing.assert_allclose(closed[0][:, b], expected)
+    np.testing.assert_allclose(closed[0], boot[0])
+    np.testing.assert_allclose(closed[1], boot[1], rtol=0.07)  # 4 σ of the bootstrap's noise
+    drawn = np.array([c * w @ u**2 / (c @ w) for c in replicas.each()])
+    value, error = root(*binned_means([u**2], w, np.zeros(4000, int), 1, groups))
+    assert value[0, 0] == pytest.approx(np.sqrt(np.average(u**2, weights=w)))
+    assert error[0, 0] == pytest.approx(np.std(np.sqrt(drawn)), rel=0.07)
+
+
+def test_means_of_bins_without_weight_do_not_exist():
+    found = binned_means([np.ones(3)], np.ones(3), np.array([0, 0, 2]), 3, Groups.of(np.arange(3)))
+    np.testing.assert_array_equal(found, [[[1, np.nan, 1]], [[0, np.nan, 0]]])
+    np.testing.assert_array_equal(
+        root(np.array([-1.0, 4]), np.array([1.0, 1])), [[0, 2], [np.nan, 0.25]]
+    )
+
+
+def test_squares_of_groups_are_those_of_each_column_and_none_where_no_row_is():
+    rng = np.random.default_rng(47)
+    values, index = rng.normal(size=(2, 40)), rng.integers(-1, 3, 40)
+    groups = Groups.of(np.arange(40) // 2)
+    found = grouped_squares(values, index, 3, groups)
+    for column, squares in zip(values, found, strict=True):
+        for b in range(3):
+            inside = index == b
+            sums = np.bincount(groups.row[inside], column[inside])
+            assert squares[b] == pytest.approx(np.sum(sums**2))
+    for each in (values, values[0]):
+        nowhere = grouped_squares(each, index - 9, 3, groups)
+        np.testing.assert_array_equal(nowhere, np.zeros((*each.shape[:-1], 3)))
+
+
+def test_closed_errors_of_shares_are_the_limit_of_the_bootstrap():
+    rng = np.random.default_rng(45)
+    u, groups = in_pairs(rng, 4000)
+    w, levels = rng.exponential(size=4000), np.array([-9.0, -2.0, 0.3, 2.0, 9.0])
+    closed, boot = (shares_below(u, w, levels, each)
+                    for each in (groups, Poisson(groups, 2000, SEED)))  # fmt: skip
+    np.testing.assert_allclose(closed[0], [np.average(u <= level, weights=w) for level in levels])
+    np.testing.assert_allclose(closed[0], boot[0])
+    np.testing.assert_allclose(closed[1], boot[1], rtol=0.07, atol=1e-9)
+    slow = [binned_means([u <= level], w, np.zeros(4000, int), 1, groups)[1].item()
+            for level in levels]  # fmt: skip
+    np.testing.assert_allclose(closed[1], slow, atol=1e-9)
+
+
+@pytest.mark.parametrize(("off", "apart"), [(0.0, False), (0.02, False), (0.2, False), (0.2, True)])
+def test_the_closed_error_of_ence_is_the_limit_of_the_bootstrap(off: float, apart: bool):
+    """Bins that are off by nothing, by about their error, and by much more; the two rows of a
+    group in any bins, or always apart in two bins of four."""
+    rng = np.random.default_rng(46)
+    n, bins = 8000, 4
+    quoted = rng.uniform(1, 2, n)
+    shared, groups = in_pairs(rng, n)
+    actual = quoted * (1 + off) * shared / np.sqrt(5)
+    w, index = rng.random(n), rng.integers(-1, 5, n)
+    if apart:
+        index[np.argsort(groups.row)] = np.arange(n) % bins
+    squares = actual**2, quoted**2
+
+    def ence(weights: np.ndarray) -> float:
+        found = np.array([np.bincount(index + 1, weights * s, 6)[1:5] for s in squares])
+        return np.mean(np.abs(1 - np.sqrt(found[0] / found[1])))
+
+    value, error = normalised_error(*squares, w, index, bins, groups)
+    assert value == pytest.approx(ence(w))
+    boot = np.std([ence(c * w) for c in Poisson(groups, 2000, SEED).each()])
+    assert error == pytest.approx(boot, rel=0.08)
 
 
 def goodness_of(u: np.ndarray, w: np.ndarray | None = None, group: np.ndarray | None = None):

@@ -30,7 +30,7 @@ from calibrate.records import (
     PITHistogram,
     Quantity,
 )
-from calibrate.records.uncertainty import QUOTED, TRUTH
+from calibrate.records.uncertainty import CENTRAL, HIGHEST, QUOTED, TRUTH
 from calibrate.report.captions import caption
 from calibrate.sample import Column, Sample, concatenate
 from calibrate.statistics import weighted_mean
@@ -38,7 +38,7 @@ from calibrate.storage import load_records, save_records
 from calibrate.task import RegressionTask
 
 SIGMA = np.sqrt(0.8)
-QUICK = Uncertainty(replicas=20)
+QUICK = Uncertainty()
 
 
 @dataclass(frozen=True)
@@ -172,12 +172,24 @@ def test_a_mixture_is_judged_as_a_mixture():
     sample = Sample(x[:, None], z[:, None], np.ones(6000), (Column("x"),), (Column("z"),))
     task = RegressionTask(sample, {"nominal": sample}, ("x",))
     two = TwoPeaks(Domain.of(sample))
-    found = evaluated(task, exact=two, one=replace(two, slope=1.0, sigma=1.0))
+    found = evaluated(task, exact=two, one=Quoting(two.domain, slope=1.0, sigma=1.0))
     of = numbers(found)
     assert near(of["coverage_68"], ONE_SIGMA)
+    assert near(of["coverage_68_hpd"], ONE_SIGMA)
     assert near(of["coverage_95"], 0.95)
     assert of["nll"].value == pytest.approx(-peaks(x).log_density(z).mean())
     assert of["crps"].value == pytest.approx(peaks(x).crps(z).mean())
+    curves = {(c.method, c.regions): c for c in only(CoverageCurve, found)}
+    assert curves.keys() == {("exact", CENTRAL), ("exact", HIGHEST), ("one", CENTRAL)}
+    densest = curves["exact", HIGHEST]
+    assert np.all(np.abs(densest.coverage - densest.level) < 4 * densest.band)
+    assert np.any(densest.coverage != curves["exact", CENTRAL].coverage)
+    assert found.tables["exact"]["uncertainty/nominal/coverage"].columns == (
+        "level", "coverage", "coverage_error", "coverage_hpd", "coverage_hpd_error", "binomial",
+    )  # fmt: skip
+    figure = figures_for(found.records, ["exact", "one"])["coverage_nominal"]
+    (line,) = figure.findobj(lambda a: a.get_gid() == f"exact:{HIGHEST}")
+    np.testing.assert_allclose(line.get_ydata(), densest.coverage)
 
 
 # Curves
@@ -262,10 +274,28 @@ def test_negative_weights_are_exact_in_all_means(task, exact):
         assert one[name].value == pytest.approx(two[name].value), name
 
 
+def test_closed_errors_are_the_limit_of_the_bootstrap(task, exact):
+    """In the scalars and in every record; the bootstrap's noise is 2.5 %."""
+    sample = task.tests["nominal"].take(slice(0, 4000))
+    rng = np.random.default_rng(2)
+    paired = replace(sample, group=np.arange(4000) // 2, w=rng.exponential(size=4000))
+    fit = replace(exact, growth=0.1, predictive=0.2)
+    closed, boot = (
+        evaluated(replace(task, tests={"nominal": paired}), Uncertainty(replicas=k), exact=fit)
+        for k in (0, 800)
+    )
+    for name, found in numbers(closed).items():
+        assert found.value == pytest.approx(numbers(boot)[name].value), name
+        assert found.error == pytest.approx(numbers(boot)[name].error, rel=0.12), name
+    for one, other in zip(closed.records, boot.records, strict=True):
+        for name in (each for each in vars(one) if each.endswith("_error")):
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=0.12)
+
+
 def test_so_many_events_are_looked_at(task, exact):
-    found = evaluated(task, Uncertainty(replicas=2, events=500), exact=exact)
+    found = evaluated(task, Uncertainty(events=500), exact=exact)
     assert {curve.n_effective for curve in only(CoverageCurve, found)} == {500}
-    again = evaluated(task, Uncertainty(replicas=2, events=500), exact=exact)
+    again = evaluated(task, Uncertainty(events=500), exact=exact)
     assert numbers(found) == numbers(again)
 
 
@@ -280,7 +310,7 @@ def test_several_truths_are_looked_at_one_by_one(planar_task):
 
 
 def test_a_slice_has_numbers_of_its_own(task, exact):
-    found = evaluated(task, Uncertainty(replicas=10, slices={"x": [1, 2.5]}), exact=exact)
+    found = evaluated(task, Uncertainty(slices={"x": [1, 2.5]}), exact=exact)
     x, z = (getattr(task.tests["wide"], name)[:, 0] for name in "xz")
     inside = (x >= 1) & (x <= 2.5)
     rmse = np.sqrt(np.mean((0.2 * x - z)[inside] ** 2))
@@ -331,7 +361,7 @@ class LeastSquares:
 def test_sigma_cal_is_the_smearing_of_the_labels(width: float):
     data = TrainingSample(Asymmetric(n=20000), label_smearing=width)
     task, line = data.regression(Context()), LeastSquares()
-    evaluator = Uncertainty(replicas=5, input_smearing=width, slices={"pt": [600, 620]})
+    evaluator = Uncertainty(input_smearing=width, slices={"pt": [600, 620]})
     found = evaluator({"exact": line.fit(task)}, task, lambda t, label: line.fit(t), Context())
     whole, inside = (numbers(found, test=name) for name in ("nominal", "nominal/pt_600-620"))
     expected = width * np.sqrt(np.mean(task.unsmeared.z**2))
@@ -357,7 +387,7 @@ def test_labels_that_widen_nothing_are_told(task, exact):
 
 def test_inputs_are_moved_by_the_width_of_each_feature(planar_task):
     both = Quoting(Domain.of(planar_task.train), slope=1.0, sigma=1.0)
-    evaluator = Uncertainty(replicas=5, input_smearing={"x1": 0.2})
+    evaluator = Uncertainty(input_smearing={"x1": 0.2})
     found = evaluated(planar_task, evaluator, exact=both)
     x = planar_task.tests["nominal"].x
     expected = 0.2 * np.sqrt(np.mean(x[:, 1] ** 2))
@@ -376,7 +406,8 @@ def test_without_smearing_nothing_is_fitted_again(found):
     ("options", "message"),
     [
         ({"bins": 0}, "uncertainty.bins must be a positive integer, got 0"),
-        ({"replicas": 1}, "uncertainty.replicas must be at least 2"),
+        ({"replicas": 1}, r"uncertainty.replicas must be at least 2 \(0: errors in closed form\)"),
+        ({"replicas": -1}, "uncertainty.replicas must be an integer ≥ 0, got -1"),
         ({"events": 20}, "uncertainty.events must be at least 100, got 20"),
         ({"by": ["x"]}, "uncertainty.by maps a column to edges or to a number"),
         ({"slices": {"x": 3}}, r"uncertainty.slices.x needs a range \[low, high\]: got 3"),
@@ -407,7 +438,7 @@ def test_a_slice_of_too_few_events_is_refused_or_left_out(task, exact):
     with pytest.raises(DataError, match="slices: 0 events of 'nominal' lie in the slice of 'x'"):
         Uncertainty(slices={"x": [90, 91]}).check(task)
     few = {"nominal": task.tests["nominal"], "few": task.tests["wide"].take(slice(0, 200))}
-    evaluator = Uncertainty(replicas=2, slices={"x": [0, 0.5]})
+    evaluator = Uncertainty(slices={"x": [0, 0.5]})
     (warning,) = evaluated(replace(task, tests=few), evaluator, exact=exact).warnings
     assert "events of 'few' lie in the slice of 'x', at least 100 are needed: left out" in warning
 

@@ -139,10 +139,6 @@ def test_several_truth_columns_are_told_apart() -> None:
     assert "on nominal (pt1) and nominal (pt2)" in verdict.sentence(curves)
 
 
-def test_no_curves_is_said_plainly() -> None:
-    assert verdict.sentence([]) == "No closure was measured."
-
-
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [

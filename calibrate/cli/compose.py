@@ -179,8 +179,8 @@ def _explained(error: Exception, parsed: Sequence[Override]) -> str:
         return ": ".join(reasons)
     key = found[1]
     parent, _, name = key.rpartition(".")
-    others = [o.input_line for o in parsed if o.key_or_group != key and o.input_line]
-    valid = hydra.compose("config", others, return_hydra_config=key.startswith("hydra."))
+    chosen = [o.input_line for o in parsed if o.input_line and choices(o.key_or_group)]
+    valid = hydra.compose("config", chosen, return_hydra_config=key.startswith("hydra."))
     node = OmegaConf.select(valid, parent) if parent else valid
     if not isinstance(node, DictConfig):
         return f"no option '{key}': '{parent}' has no options; {nearest(parent, map(str, valid))}"

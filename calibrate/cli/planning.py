@@ -67,7 +67,7 @@ def _planned(made: Recipe, given: Plain) -> Plan:
     methods = {made.method: instantiated(given["method"], "method")}
     methods |= {name: instantiated(node, name) for name, node in made.compared.items()}
     data = _dataset(made, methods)
-    if not given["evaluator"]:
+    if not given.get("evaluator"):
         raise ConfigurationError(f"a run needs an evaluator: {', '.join(choices('evaluator'))}")
     evaluators = {
         name: instantiated(node, f"evaluator.{name}") for name, node in given["evaluator"].items()

@@ -19,10 +19,10 @@ from calibrate.cli.progress import progress
 from calibrate.cli.recipe import shown
 from calibrate.cli.run_log import logged
 from calibrate.context import Context
-from calibrate.records import ClosureCurve, Outcome, TransportHistogram, TwoSample
-from calibrate.report import inference_verdict, transport_verdict
+from calibrate.records import Outcome
 from calibrate.report.files import HTML_FILE, create_run_folder, write
-from calibrate.report.verdict import sentence
+from calibrate.report.html import verdict_of
+from calibrate.report.measured import judged, main_numbers, told
 from calibrate.study import Fits, Loaded, Result, Study, conclude
 from calibrate.study import run as run_study
 
@@ -111,15 +111,11 @@ def _about(planned: Plan, command: str) -> dict[str, Any]:
 
 
 def _tell(outcome: Outcome) -> None:
+    """Warnings and verdicts; where closure was not measured, the main numbers of what was."""
     for text in outcome.warnings:
         print(f"warning: {text}", file=sys.stderr)
-    for method in outcome.methods:
-        curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
-        if curves:
-            print(sentence(curves))
-        known = [r for r in outcome.records if isinstance(r, TransportHistogram | TwoSample)]
-        tests = [record for record in known if record.method == method]
-        if tests:
-            print(transport_verdict.sentence(tests))
-        if inference_verdict.measured(outcome):
-            print(inference_verdict.sentence_and_state(method, outcome)[0])
+    for method in told(outcome):
+        print(verdict_of(method, outcome).sentence)
+    if not judged(outcome):
+        for table in main_numbers(outcome):
+            print(*table.lines, sep="\n")

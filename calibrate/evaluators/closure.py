@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibrate.checks import count, finite_number, positive_integer, positive_number
+from calibrate.checks import finite_number, number_of_replicas, positive_integer, positive_number
 from calibrate.context import Context
 from calibrate.cores import threads
 from calibrate.errors import ConfigurationError
@@ -33,7 +33,7 @@ from calibrate.evaluators.view import View
 from calibrate.protocols import Refit
 from calibrate.records import MINIMUM_EFFECTIVE, Findings, Record, Table
 from calibrate.sample import Column, FloatArray, Sample
-from calibrate.statistics import Fluctuations, Poisson, equal_statistics_edges, weighted_std
+from calibrate.statistics import equal_statistics_edges, fluctuations_of, weighted_std
 from calibrate.task import NOMINAL, RegressionTask
 
 RELATIVE_TOLERANCE = 0.01
@@ -67,11 +67,7 @@ class Closure:
 
     def __post_init__(self) -> None:
         positive_integer("evaluator.closure.bins", self.bins)
-        count("evaluator.closure.replicas", self.replicas)
-        if self.replicas == 1:
-            raise ConfigurationError(
-                "evaluator.closure.replicas must be at least 2 (0: errors in closed form), got 1"
-            )
+        number_of_replicas("evaluator.closure.replicas", self.replicas)
         if self.tolerance is not None:
             positive_number("evaluator.closure.tolerance", self.tolerance)
         if self.edges is not None:
@@ -161,7 +157,8 @@ class Closure:
         sample: Sample,
         context: Context,
     ) -> list[View]:
-        fluctuations = self._fluctuations(sample, context.sequence("bootstrap", test))
+        seed = context.sequence("bootstrap", test)
+        fluctuations = fluctuations_of(sample.groups, self.replicas, seed)
         found = list(residuals(fits, test, sample))
         slices = tuple(Sliced.of(slicing, sample) for slicing in self.slicings())
         binning = {}
@@ -186,14 +183,6 @@ class Closure:
             )
             for method, residual in found
         ]
-
-    def _fluctuations(self, sample: Sample, seed: np.random.SeedSequence) -> Fluctuations:
-        """What errors are from; replicas are drawn once, and shared by all methods."""
-        if not self.replicas:
-            return sample.groups
-        poisson = Poisson(sample.groups, self.replicas, seed)
-        poisson.draws()
-        return poisson
 
     def _nsc(self, column: Column) -> bool:
         if self.nsc is None:

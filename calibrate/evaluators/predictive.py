@@ -3,7 +3,8 @@
 The distribution is the method's mixture of Gaussians, or N(ẑ, Σ²) where it quotes Σ alone. F(z|x)
 at the truth, the probability integral transform (PIT), is uniform if it is right; a truth lies in
 the central interval of probability p if |2F - 1| ≤ p, which for one Gaussian is |ẑ - z| ≤ Σ at
-p = 0.683. Scores are those of Gneiting & Raftery, J. Am. Stat. Assoc. 102 (2007) 359: CRPS and
+p = 0.683. For a mixture the smallest regions of a probability, of highest density, are others.
+Scores are those of Gneiting & Raftery, J. Am. Stat. Assoc. 102 (2007) 359: CRPS and
 NLL = -log p(z|x), both smaller where better. ENCE (Levi et al., arXiv:1905.11659, Eq. 8) is the
 mean of |rms Σ - rms(ẑ - z)|/rms Σ over bins of Σ; n events a bin make it 0.8/√(2n) at best.
 """
@@ -28,17 +29,21 @@ from calibrate.records import (
     PITHistogram,
     Quantity,
 )
-from calibrate.records.uncertainty import QUOTED, TRUTH
-from calibrate.sample import FloatArray, IntArray, Sample
+from calibrate.records.uncertainty import CENTRAL, HIGHEST, QUOTED, TRUTH
+from calibrate.sample import FloatArray, Sample
 from calibrate.statistics import (
-    Poisson,
+    Fluctuations,
     bin_index,
-    bootstrap_binned,
-    bootstrap_ratios,
+    binned_means,
     equal_statistics_edges,
+    mean_values,
+    normalised_error,
+    root,
+    shares_below,
+    weighted_mean,
 )
 
-LEVEL_EDGES = np.linspace(0.0, 1.0, 51)
+LEVELS = np.linspace(0.02, 0.98, 49)
 PIT_EDGES = np.linspace(0.0, 1.0, 21)
 INTERVALS = {"coverage_68": ONE_SIGMA, "coverage_95": 0.95}
 BUDGET = {
@@ -59,7 +64,7 @@ class Prediction:
     method: str
     residual: Residual
     sample: Sample
-    poisson: Poisson
+    fluctuations: Fluctuations
 
     @cached_property
     def sigma(self) -> FloatArray:
@@ -83,6 +88,14 @@ class Prediction:
         return np.abs(2 * self.pit - 1)
 
     @cached_property
+    def regions(self) -> Mapping[str, FloatArray]:
+        """The probability (n,) of the region of each kind that ends at the truth; those of highest
+        density of a mixture, since one Gaussian's are the central ones."""
+        if self.density.weights.shape[1] == 1:
+            return {CENTRAL: self.central}
+        return {CENTRAL: self.central, HIGHEST: self.density.density_level(self.residual.z)}
+
+    @cached_property
     def squares(self) -> Mapping[str, FloatArray]:
         """What the root mean squares are taken of (n,), by the name of the metric."""
         r = self.residual
@@ -95,40 +108,34 @@ class Prediction:
         r = self.residual
         pull = (r.estimate - r.z) / self.sigma
         means = {
+            "pull_mean": pull,
             **{name: (self.central <= p).astype(np.float64) for name, p in INTERVALS.items()},
             "crps": self.density.crps(r.z),
             "nll": -self.density.log_density(r.z),
         }
-        columns = {"pull": pull, "pull square": pull**2, **self.squares, **means}
-        table = np.column_stack(list(columns.values()))
-        value, replicas = bootstrap_ratios(table, self.sample.w, self.poisson)
-        known = {name: (value[i], replicas[:, i]) for i, name in enumerate(columns)}
-        (mean, means_drawn), (square, squares_drawn) = known["pull"], known["pull square"]
-        unit = r.column.unit
-        units = {"crps": unit, "nll": "nat"}
-        return {
-            **{k: quantity(root(known[k][0]), root(known[k][1]), unit) for k in self.squares},
-            "pull_mean": quantity(mean, means_drawn),
-            "pull_width": quantity(root(square - mean**2), root(squares_drawn - means_drawn**2)),
-            **{k: quantity(*known[k], units.get(k, "")) for k in means},
-        }
+        if HIGHEST in self.regions:
+            means["coverage_68_hpd"] = (self.regions[HIGHEST] <= ONE_SIGMA).astype(np.float64)
+        squares = {**self.squares, "pull_width": (pull - weighted_mean(pull, self.sample.w)) ** 2}
+        units = {**dict.fromkeys((*self.squares, "crps"), r.column.unit), "nll": "nat"}
+        found, k = np.stack(self.means(*squares.values(), *means.values())), len(squares)
+        found[:, :k] = root(*found[:, :k])
+        named = zip((*squares, *means), found.T, strict=True)
+        return {name: quantity(v, e, units.get(name, "")) for name, (v, e) in named}
 
-    def coverage(self) -> CoverageCurve:
-        """Coverage of the central intervals of all probabilities."""
-        index, bins = bin_index(self.central, LEVEL_EDGES), LEVEL_EDGES.size - 1
-        ones = np.ones((len(self.sample), 1))
-        value, replicas = bootstrap_binned(ones, self.sample.w, index, bins, self.poisson)
-        inside, spread = (np.cumsum(m[..., 0], axis=-1) for m in (value, replicas))
-        level, n_effective = LEVEL_EDGES[1:-1], self.sample.effective_size
-        return CoverageCurve(
-            self.method,
-            self.residual.label,
-            level,
-            inside[:-1] / inside[-1],
-            np.std(spread[:, :-1] / spread[:, -1:], axis=0),
-            np.sqrt(level * (1 - level) / n_effective),
-            n_effective,
-        )
+    def means(self, *columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means of columns (n,) over the sample, and their errors, (k,) each."""
+        return mean_values(columns, self.sample.w, self.fluctuations)
+
+    def coverage(self) -> tuple[CoverageCurve, ...]:
+        """Coverage of the regions of all probabilities, a curve for each kind."""
+        return tuple(self._covered(regions, held) for regions, held in self.regions.items())
+
+    def _covered(self, regions: str, held: FloatArray) -> CoverageCurve:
+        w, n_effective = self.sample.w, self.sample.effective_size
+        coverage, error = shares_below(held, w, LEVELS, self.fluctuations)
+        band = np.sqrt(LEVELS * (1 - LEVELS) / n_effective)
+        about = self.method, self.residual.label, LEVELS
+        return CoverageCurve(*about, coverage, error, band, n_effective, regions)
 
     def pit_histogram(self) -> PITHistogram:
         """The distribution of F(z|x)."""
@@ -147,9 +154,7 @@ class Prediction:
         """Coverage in slices of a column."""
         index, bins, w = sliced.index, sliced.edges.size - 1, self.sample.w
         inside = [(self.central <= p).astype(np.float64) for p in INTERVALS.values()]
-        columns = np.column_stack([*inside, np.ones(len(w))])
-        value, replicas = bootstrap_binned(columns, w, index, bins, self.poisson)
-        coverage, spread = (ratios(m) for m in (value, replicas))
+        coverage, error = binned_means(inside, w, index, bins, self.fluctuations)
         n_effective = effective_events(w, index, bins, self.sample.groups)
         level = np.array(list(INTERVALS.values()))
         with np.errstate(divide="ignore"):
@@ -165,8 +170,8 @@ class Prediction:
             mean=binned_mean(sliced.slicing.values(self.sample), w, index, bins),
             n_effective=n_effective,
             level=level,
-            coverage=coverage.T,
-            coverage_error=np.std(spread, axis=0).T,
+            coverage=coverage,
+            coverage_error=error,
             band=np.where(np.isfinite(band), band, np.nan),
         )
 
@@ -176,12 +181,10 @@ class Prediction:
         w, group = self.sample.w, self.sample.group
         edges = equal_statistics_edges(values, w, group, bins, MINIMUM_EFFECTIVE)
         index, bins = bin_index(values, edges), edges.size - 1
-        value, replicas = map(root, self._binned(index, bins))
-        parts = {name: (np.full(bins, np.nan), np.full(bins, np.nan)) for name in BUDGET}
-        parts |= {
-            name: (value[:, i], np.std(replicas[..., i], axis=0))
-            for i, name in enumerate(self.squares)
-        }
+        squares = [*self.squares.values()]
+        found = np.stack(root(*binned_means(squares, w, index, bins, self.fluctuations)), axis=1)
+        parts = {name: np.full((2, bins), np.nan) for name in BUDGET}
+        parts |= dict(zip(self.squares, found, strict=True))
         r = self.residual
         return ErrorBudget(
             method=self.method,
@@ -198,33 +201,12 @@ class Prediction:
 
     def ence(self, budget: ErrorBudget) -> Quantity:
         """The expected normalised calibration error over the bins of `budget`, which is by Σ."""
-        index = bin_index(self.sigma, budget.edges)
-        found = self._binned(index, budget.edges.size - 1)
-        names = list(self.squares)
-        total, rmse = names.index("sigma_tot"), names.index("rmse")
-        relative = [np.abs(1 - root(m[..., rmse] / m[..., total])) for m in found]
-        value, replicas = (np.nanmean(each, axis=-1) for each in relative)
-        return quantity(value, replicas)
-
-    def _binned(self, index: IntArray, bins: int) -> tuple[FloatArray, FloatArray]:
-        """Means of the squares in bins (n_b, k), and in every replica."""
-        columns = np.column_stack([*self.squares.values(), np.ones(len(self.sample))])
-        found = bootstrap_binned(columns, self.sample.w, index, bins, self.poisson)
-        value, replicas = (ratios(m) for m in found)
-        return value, replicas
+        squares, edges = self.squares, budget.edges
+        binned = bin_index(self.sigma, edges), edges.size - 1
+        about = squares["rmse"], squares["sigma_tot"], self.sample.w
+        return quantity(*normalised_error(*about, *binned, self.fluctuations))
 
 
-def ratios(sums: FloatArray) -> FloatArray:
-    """Sums (…, k + 1) over the last of them (…, k); NaN in bins without weight."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(sums[..., :-1] / sums[..., -1:])
-
-
-def root(square: FloatArray) -> FloatArray:
-    """The square root; 0 where negative weights leave less than nothing."""
-    return np.asarray(np.sqrt(np.maximum(square, 0.0)))
-
-
-def quantity(value: FloatArray, replicas: FloatArray, unit: str = "") -> Quantity:
-    """A number with the standard deviation of its replicas."""
-    return Quantity(float(value), float(np.std(replicas)), unit)
+def quantity(value: float, error: float, unit: str = "") -> Quantity:
+    """A number with its error, where there is one."""
+    return Quantity(float(value), float(error) if np.isfinite(error) else None, unit)

@@ -13,7 +13,7 @@ from calibrate.checks import finite_number, positive_integer
 from calibrate.errors import ConfigurationError
 from calibrate.evaluators.residuals import Residual, binned_mean, effective_events
 from calibrate.records import FAILS, MINIMUM_EFFECTIVE, TOO_FEW, SlicedClosure, Table
-from calibrate.sample import FloatArray, IntArray, Sample
+from calibrate.sample import BoolArray, FloatArray, IntArray, Sample
 from calibrate.statistics import (
     Fluctuations,
     Summary,
@@ -58,6 +58,11 @@ class Slicing:
         return equal_statistics_edges(
             values, sample.w, sample.group, self.slices, MINIMUM_EFFECTIVE
         )
+
+    def inside(self, sample: Sample) -> BoolArray:
+        """The rows (n,) within all slices."""
+        index = bin_index(self.values(sample), edges := self.edges(sample))
+        return np.asarray((index >= 0) & (index < edges.size - 1))
 
 
 @dataclass(frozen=True)

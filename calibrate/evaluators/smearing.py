@@ -22,11 +22,12 @@ import numpy as np
 from calibrate.checks import fraction
 from calibrate.errors import ConfigurationError, nearest
 from calibrate.estimate import Calibration
-from calibrate.evaluators.predictive import Prediction, Scalars, quantity, root
+from calibrate.evaluators.predictive import Prediction, Scalars, quantity
 from calibrate.evaluators.residuals import Residual
+from calibrate.evaluators.slices import Slicing
 from calibrate.records import Quantity
-from calibrate.sample import BoolArray, Sample
-from calibrate.statistics import bootstrap_ratios, weighted_mean
+from calibrate.sample import Sample
+from calibrate.statistics import root, weighted_mean
 from calibrate.task import NOMINAL, RegressionTask
 
 InputSmearing = float | Mapping[str, float] | None
@@ -55,25 +56,25 @@ class Smearing:
     true_fits: Mapping[str, Calibration]
     widths: Mapping[str, float]
 
-    def scalars(self, prediction: Prediction, test: str, rows: BoolArray | None) -> Scalars:
-        """σ_input, σ_cal and, on the training spectrum, σ_smear of the training events in `rows`
-        (n,) (None: all); without σ_cal where σ_stoch is not above that of true labels."""
+    def scalars(self, prediction: Prediction, test: str, slicing: Slicing | None) -> Scalars:
+        """σ_input, σ_cal and, on the training spectrum, σ_smear of the training events in a slice
+        (None: all); without σ_cal where σ_stoch is not above that of true labels."""
         fit = self.true_fits[prediction.method]
         found = _input(prediction, fit, self.widths) if self.widths else {}
         if self.task.unsmeared is None or prediction.residual.stochastic is None:
             return found
         if test == NOMINAL:
-            found["sigma_smear"] = self._moved(prediction.residual, rows)
+            found["sigma_smear"] = self._moved(prediction.residual, slicing)
         return found | _label(prediction, fit)
 
-    def _moved(self, residual: Residual, rows: BoolArray | None) -> Quantity:
+    def _moved(self, residual: Residual, slicing: Slicing | None) -> Quantity:
         """√⟨(z' - z)²⟩ of the training labels."""
-        smeared, true = (
-            sample if rows is None else sample.take(rows)
-            for sample in (self.task.train, self.task.unsmeared or self.task.train)
+        train, true = self.task.train, self.task.unsmeared or self.task.train
+        rows = slice(None) if slicing is None else slicing.inside(train)
+        shift = (train.z - true.z)[rows, residual.component]
+        return Quantity(
+            math.sqrt(weighted_mean(shift**2, train.w[rows])), None, residual.column.unit
         )
-        shift = (smeared.z - true.z)[:, residual.component]
-        return Quantity(math.sqrt(weighted_mean(shift**2, smeared.w)), None, residual.column.unit)
 
 
 def _label(prediction: Prediction, fit: Calibration) -> Scalars:
@@ -81,10 +82,8 @@ def _label(prediction: Prediction, fit: Calibration) -> Scalars:
     r, sample = prediction.residual, prediction.sample
     true = np.asarray(fit.estimate(fit.domain.features(sample)).stochastic)[:, r.component]
     added = np.asarray(r.stochastic) ** 2 - true**2
-    value, replicas = bootstrap_ratios(added[:, None], sample.w, prediction.poisson)
-    if value[0] <= 0:
-        return {}
-    return {"sigma_cal": quantity(root(value[0]), root(replicas[:, 0]), r.column.unit)}
+    (value,), (error,) = root(*prediction.means(added))
+    return {"sigma_cal": quantity(value, error, r.column.unit)} if value > 0 else {}
 
 
 def _input(prediction: Prediction, fit: Calibration, widths: Mapping[str, float]) -> Scalars:
@@ -94,9 +93,8 @@ def _input(prediction: Prediction, fit: Calibration, widths: Mapping[str, float]
         fit.estimate(fit.domain.features(_scaled(sample, widths, sign))).z[:, r.component]
         for sign in (1.0, -1.0)
     )
-    half = 0.25 * (up - down) ** 2
-    value, replicas = bootstrap_ratios(half[:, None], sample.w, prediction.poisson)
-    return {"sigma_input": quantity(root(value[0]), root(replicas[:, 0]), r.column.unit)}
+    (value,), (error,) = root(*prediction.means(0.25 * (up - down) ** 2))
+    return {"sigma_input": quantity(value, error, r.column.unit)}
 
 
 def _scaled(sample: Sample, widths: Mapping[str, float], sign: float) -> Sample:

@@ -93,13 +93,18 @@ def budget_table(budget: ErrorBudget) -> Table:
     return Table(tuple(columns), (unit, unit, "", *[unit] * 2 * len(known)), rows)
 
 
-def coverage_table(curve: CoverageCurve) -> Table:
-    """Coverage at the levels 0.1, 0.2 … as a table, with the error of an exact one."""
-    shown = [int(np.argmin(np.abs(curve.level - level))) for level in np.arange(0.1, 0.95, 0.1)]
-    arrays = (curve.level, curve.coverage, curve.coverage_error, curve.band)
-    columns = ("level", "coverage", "coverage_error", "binomial")
+def coverage_table(curves: Sequence[CoverageCurve]) -> Table:
+    """Coverage at the levels 0.1, 0.2 … as a table, with the error of an exact one; of one method
+    and test, central intervals first, those of highest density behind."""
+    first = curves[0]
+    shown = [int(np.argmin(np.abs(first.level - level))) for level in np.arange(0.1, 0.95, 0.1)]
+    columns, arrays = ["level"], [first.level]
+    for name, curve in zip(("coverage", "coverage_hpd"), curves, strict=False):
+        columns += [name, f"{name}_error"]
+        arrays += [curve.coverage, curve.coverage_error]
+    columns, arrays = [*columns, "binomial"], [*arrays, first.band]
     rows = tuple(tuple(float(array[i]) for array in arrays) for i in shown)
-    return Table(columns, ("",) * len(columns), rows)
+    return Table(tuple(columns), ("",) * len(columns), rows)
 
 
 def _cell(value: float) -> Cell:

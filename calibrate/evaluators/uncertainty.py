@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from calibrate.checks import positive_integer
+from calibrate.checks import number_of_replicas, positive_integer
 from calibrate.context import Context
 from calibrate.errors import ConfigurationError, DataError
 from calibrate.estimate import Calibration
@@ -26,8 +26,8 @@ from calibrate.evaluators.tables import budget_table, coverage_table
 from calibrate.protocols import Refit
 from calibrate.records import Findings, Record, Table
 from calibrate.records.uncertainty import QUOTED, TRUTH
-from calibrate.sample import MINIMUM_EVENTS, BoolArray, Sample
-from calibrate.statistics import Poisson, bin_index
+from calibrate.sample import MINIMUM_EVENTS, Sample
+from calibrate.statistics import fluctuations_of
 from calibrate.task import NOMINAL, RegressionTask
 
 OPTION = "evaluator.uncertainty"
@@ -40,9 +40,10 @@ class Uncertainty:
     """Coverage, scores and budget of every calibration that quotes Σ(x), on every test sample.
 
     At most `events` events of each, chosen at random (None: all); `bins` of equal effective
-    statistics; `replicas` of the bootstrap. `by` maps columns to edges or numbers of slices in
-    which coverage is measured (None: truth and features, in `bins`). `slices` maps columns to
-    ranges [low, high]: the numbers once more in each, as `<test>/<column>_<low>-<high>`.
+    statistics. Errors are in closed form, or from `replicas` of a bootstrap. `by` maps columns to
+    edges or numbers of slices in which coverage is measured (None: truth and features, in `bins`).
+    `slices` maps columns to ranges [low, high]: the numbers once more in each, as
+    `<test>/<column>_<low>-<high>`.
 
     `input_smearing`: a relative width of the features that measure the truth, or a mapping of
     feature → width. Where the task's labels are smeared, methods that tell σ_stoch are fitted
@@ -53,16 +54,14 @@ class Uncertainty:
 
     bins: int = 12
     events: int | None = 100_000
-    replicas: int = 100
+    replicas: int = 0
     by: Mapping[str, int | Sequence[float]] | None = None
     slices: Mapping[str, Sequence[float]] | None = None
     input_smearing: InputSmearing = None
 
     def __post_init__(self) -> None:
         positive_integer(f"{OPTION}.bins", self.bins)
-        positive_integer(f"{OPTION}.replicas", self.replicas)
-        if self.replicas < 2:
-            raise ConfigurationError(f"{OPTION}.replicas must be at least 2, got 1")
+        number_of_replicas(f"{OPTION}.replicas", self.replicas)
         if self.events is not None:
             positive_integer(f"{OPTION}.events", self.events)
             if self.events < MINIMUM_EVENTS:
@@ -105,11 +104,10 @@ class Uncertainty:
         answers: dict[str, list[Answer]] = {name: [] for name in quoting}
         parts, left_out = self._parts(task, context)
         for part in parts:
-            poisson = Poisson(
-                part.sample.groups, self.replicas, context.sequence("bootstrap", part.label)
-            )
+            seed = context.sequence("bootstrap", part.label)
+            fluctuations = fluctuations_of(part.sample.groups, self.replicas, seed)
             for method, residual in residuals(quoting, part.label, part.sample):
-                prediction = Prediction(method, residual, part.sample, poisson)
+                prediction = Prediction(method, residual, part.sample, fluctuations)
                 answers[method].append(self._answer(prediction, part, task, smearing))
         return _findings(answers, [*_silent(fits, quoting), *left_out])
 
@@ -126,7 +124,7 @@ class Uncertainty:
                     continue
                 low, high = slicing.edges(sample)
                 name = f"{test}/{slicing.name}_{low:g}-{high:g}"
-                inside = sample.take(_inside(slicing, sample))
+                inside = sample.take(slicing.inside(sample))
                 parts.append(Part(name, test, self._some(inside, context.stream(name)), slicing))
         return parts, left_out
 
@@ -134,20 +132,19 @@ class Uncertainty:
         self, prediction: Prediction, part: Part, task: RegressionTask, smearing: Smearing
     ) -> Answer:
         """Numbers of a part; of a whole test sample also records and tables."""
-        rows = None if part.slicing is None else _inside(part.slicing, task.train)
-        scalars = prediction.scalars() | smearing.scalars(prediction, part.test, rows)
+        scalars = prediction.scalars() | smearing.scalars(prediction, part.test, part.slicing)
         records: tuple[Record, ...] = ()
         tables: dict[str, Table] = {}
         label = prediction.residual.label
         if part.slicing is None:
             quoted = prediction.budget(QUOTED, self.bins)
             scalars["ence"] = prediction.ence(quoted)
-            curve, budget = prediction.coverage(), prediction.budget(TRUTH, self.bins)
+            curves, budget = prediction.coverage(), prediction.budget(TRUTH, self.bins)
             sliced = [Sliced.of(each, part.sample) for each in self._columns(task)]
             profiles = [prediction.profile(each) for each in sliced]
-            records = (curve, prediction.pit_histogram(), *profiles, budget, quoted)
-            tables = {f"uncertainty/{label}": budget_table(budget),
-                      f"uncertainty/{label}/coverage": coverage_table(curve)}  # fmt: skip
+            records = (*curves, prediction.pit_histogram(), *profiles, budget, quoted)
+            tables = {f"uncertainty/{label}": budget_table(budget)}
+            tables[f"uncertainty/{label}/coverage"] = coverage_table(curves)
         named = {f"uncertainty/{label}/{name}": each for name, each in scalars.items()}
         return Answer(named, tables, records, tuple(_unresolved(prediction, scalars)))
 
@@ -204,7 +201,7 @@ def _with_true_labels(
 
 def _too_few(slicing: Slicing, test: str, sample: Sample) -> str | None:
     """What to say of a slice that too few events lie in."""
-    events = int(np.count_nonzero(sample.w[_inside(slicing, sample)]))
+    events = int(np.count_nonzero(sample.w[slicing.inside(sample)]))
     if events >= MINIMUM_EVENTS:
         return None
     return (
@@ -220,11 +217,6 @@ def _unresolved(prediction: Prediction, scalars: Scalars) -> Iterator[str]:
             f"{prediction.method}: σ_stoch on {prediction.residual.label} is not larger with "
             "smeared labels than with true ones: no σ_cal; train with more events"
         )
-
-
-def _inside(slicing: Slicing, sample: Sample) -> BoolArray:
-    """The rows (n,) of a sample in a slice of one range."""
-    return np.asarray(bin_index(slicing.values(sample), slicing.edges(sample)) == 0)
 
 
 def _silent(fits: Mapping[str, Calibration], quoting: Collection[str]) -> tuple[str, ...]:

@@ -17,11 +17,13 @@ from calibrate.figures.layout import (
     set_range,
     two_panels,
 )
-from calibrate.figures.marks import BAND, Fill, band_entry, bin_scale, entry
+from calibrate.figures.marks import BAND, Fill, band_entry, bin_scale, dashed_entry, entry
 from calibrate.figures.style import DARK, Look, looks, styled
 from calibrate.records import CoverageCurve, CoverageProfile, PITHistogram
+from calibrate.records.uncertainty import CENTRAL, HIGHEST
 from calibrate.sample import FloatArray
 
+LINES = {CENTRAL: "-", HIGHEST: "--"}
 SMALLEST_MISS = 0.01
 """Half the height of the lower panel of coverage at least."""
 
@@ -31,15 +33,18 @@ def coverage_figure(
     curves: Sequence[CoverageCurve], style: Mapping[str, Look] | None = None
 ) -> Figure:
     """Fraction of the truths in central intervals against their probability, on the diagonal if
-    the quoted distributions are right; below, the difference, on twice the binomial error."""
+    the quoted distributions are right; below, the difference, on twice the binomial error. Dashed:
+    in regions of highest density, where a method quotes more than one Gaussian."""
     style = style or looks(curve.method for curve in curves)
     figure, upper, lower = two_panels(share=0.36)
     upper.plot([0, 1], [0, 1], color=DARK, linewidth=1, gid="reference")
     lower.axhline(0, color=DARK, linewidth=1, gid="reference")
     for curve in curves:
-        look = style[curve.method]
-        upper.plot(curve.level, curve.coverage, color=look.colour, gid=curve.method)
-        _with_errors(lower, curve.level, curve.coverage - curve.level, curve.coverage_error, look)
+        look, line = style[curve.method], LINES[curve.regions]
+        gid = curve.method if curve.regions == CENTRAL else f"{curve.method}:{curve.regions}"
+        upper.plot(curve.level, curve.coverage, color=look.colour, linestyle=line, gid=gid)
+        miss = curve.coverage - curve.level
+        _with_errors(lower, curve.level, miss, curve.coverage_error, look, line)
     _band(lower, curves[0].level, 2 * curves[0].band, np.zeros_like(curves[0].level))
     lower.set_xlim(0, 1)
     upper.set_ylim(0, 1)
@@ -47,9 +52,11 @@ def coverage_figure(
     set_range(lower, "y", [*misses, [-SMALLEST_MISS, SMALLEST_MISS]])
     upper.set_ylabel("Fraction of truths inside")
     lower.set_ylabel("Difference", size=12)
-    lower.set_xlabel("Probability of the central interval")
+    lower.set_xlabel("Probability of the interval")
     head(upper, f"test sample: {curves[0].test}")
-    entries = [entry(curve.method, style[curve.method]) for curve in curves]
+    entries = [entry(c.method, style[c.method]) for c in curves if c.regions == CENTRAL]
+    if len(entries) < len(curves):
+        entries.append(dashed_entry("regions of highest density"))
     legend(upper, [*entries, band_entry("± 2 binomial errors")])
     return figure
 
@@ -120,9 +127,11 @@ def _profile(axes: Axes, profile: CoverageProfile, look: Look) -> None:
                       markerfacecolor=face, gid=gid)  # fmt: skip
 
 
-def _with_errors(axes: Axes, x: FloatArray, y: FloatArray, error: FloatArray, look: Look) -> None:
+def _with_errors(
+    axes: Axes, x: FloatArray, y: FloatArray, error: FloatArray, look: Look, line: str
+) -> None:
     """A line with a band of its errors."""
-    axes.plot(x, y, color=look.colour, zorder=3 + look.order / 20)
+    axes.plot(x, y, color=look.colour, linestyle=line, zorder=3 + look.order / 20)
     axes.fill_between(x, y - error, y + error, color=look.colour, alpha=0.25, linewidth=0)
 
 

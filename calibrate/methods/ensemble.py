@@ -17,6 +17,7 @@ import numpy as np
 from calibrate.context import Context
 from calibrate.errors import CalibrateError, FitError
 from calibrate.estimate import Calibration, Domain, Estimate, State
+from calibrate.methods.scatter import Scatter, deviation
 from calibrate.methods.together import Fit, Request, fit_together, in_words
 from calibrate.protocols import Regressor
 from calibrate.records import FitSummary
@@ -56,14 +57,10 @@ class Ensemble:
     def estimate(self, x: FloatArray) -> Estimate:
         """The nominal estimate for x (n, d_x), with its statistical error."""
         found = self.nominal.estimate(x)
-        total, squares = np.zeros_like(found.z), np.zeros_like(found.z)
-        for estimate in self.estimates(x):
-            shift = estimate - found.z
-            total += shift
-            squares += shift**2
-        n = len(self.replicas)
-        variance = (squares - total**2 / n) / (n - 1)
-        return replace(found, statistical=np.sqrt(np.maximum(variance, 0.0)))
+        scatter = Scatter(found.z)
+        for z in self.estimates(x):
+            scatter.add(z)
+        return replace(found, statistical=deviation(scatter.covariance))
 
     def estimates(self, x: FloatArray) -> Iterator[FloatArray]:
         """ẑ (n, d_z) of one replica after the other, for x (n, d_x)."""

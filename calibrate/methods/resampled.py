@@ -19,7 +19,8 @@ square of the statistical error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -31,6 +32,7 @@ from calibrate.errors import ConfigurationError, DataError
 from calibrate.estimate import Calibration, Domain, Estimate, State
 from calibrate.methods.ensemble import FEWEST, bootstrap_tasks, successful
 from calibrate.methods.mse import MSE
+from calibrate.methods.scatter import Scatter, deviation
 from calibrate.methods.together import Request, fit_together, in_words
 from calibrate.protocols import Regressor
 from calibrate.records import FitSummary
@@ -116,22 +118,31 @@ class AveragedEnsemble:
     def estimate(self, x: FloatArray) -> Estimate:
         """Mean, Σ, statistical error and, where the members have a Σ, σ_stoch, for x (n, d_x)."""
         x = self.domain.checked(x)
-        first, k = self.members[0].estimate(x), len(self.members)
-        shifts, d = np.zeros_like(first.z), first.z.shape[1]
-        squares, spread = np.zeros((2, len(x), d, d))
-        for i, member in enumerate(self.members):
-            found = member.estimate(x) if i else first
-            shift = found.z - first.z
-            shifts += shift
-            squares += shift[:, :, None] * shift[:, None, :]
-            spread += _stochastic(found) / k
-        error = (squares - shifts[:, :, None] * shifts[:, None, :] / k) / (k - 1)
-        error = error / k if self.disjoint else error
-        statistical = np.sqrt(np.maximum(_diagonal(error), 0.0))
-        known = first.z + shifts / k, self.domain.inside(x), statistical
+        first = self.members[0].estimate(x)
+        scatter, inherent = Scatter(first.z), _stochastic(first)
+        scatter.add(first.z)
+        for member in self.members[1:]:
+            found = member.estimate(x)
+            scatter.add(found.z)
+            inherent = inherent + _stochastic(found)
+        error, inherent = scatter.covariance * self._averaged, inherent / len(self.members)
+        known = scatter.mean, self.domain.inside(x), deviation(error)
         if first.covariance is None:
             return Estimate(known[0], None, *known[1:])
-        return Estimate(known[0], spread + error, *known[1:], np.sqrt(_diagonal(spread)))
+        return Estimate(known[0], inherent + error, *known[1:], deviation(inherent))
+
+    def estimates(self, x: FloatArray) -> Iterator[FloatArray]:
+        """ẑ (n, d_z) of one member after the other, for x (n, d_x); those of parts drawn towards
+        the first, so that they scatter as their mean does."""
+        first = self.members[0].estimate(x).z
+        yield first
+        for member in self.members[1:]:
+            yield first + math.sqrt(self._averaged) * (member.estimate(x).z - first)
+
+    @property
+    def _averaged(self) -> float:
+        """The variance of the mean over that of one member."""
+        return 1 / len(self.members) if self.disjoint else 1.0
 
     def state(self) -> State:
         """The domain, and kind and state of every member."""
@@ -144,10 +155,6 @@ def _stochastic(found: Estimate) -> FloatArray:
     if found.stochastic is not None:
         return np.asarray(found.stochastic[:, :, None] ** 2 * np.eye(found.z.shape[1]))
     return np.zeros(1) if found.covariance is None else found.covariance
-
-
-def _diagonal(matrices: FloatArray) -> FloatArray:
-    return np.asarray(np.diagonal(matrices, axis1=1, axis2=2))
 
 
 def _summary(fits: Sequence[Calibration], notes: Sequence[str]) -> FitSummary:

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 from calibrate.sample import FloatArray
 
+CENTRAL, HIGHEST = "central", "highest density"
+"""The regions of a `CoverageCurve`: as much probability on either side, or the smallest ones."""
 TRUTH, QUOTED = "truth", "quoted"
 """What an `ErrorBudget` is binned in: the true z, or the quoted Σ(x)."""
 
 
 @dataclass(frozen=True)
 class CoverageCurve:
-    """Fractions `coverage` (n_l,) of the truths within the central intervals of probabilities
-    `level`, over one test sample, with bootstrap errors; `band` is the binomial error
-    √(level(1 - level)/n_effective) of an exact coverage."""
+    """Fractions `coverage` (n_l,) of the truths within the `regions` of probabilities `level`
+    (central intervals, or those of highest density of a mixture), over one test sample, with
+    errors by group; `band` is the binomial error √(level(1 - level)/n_effective) of an exact
+    coverage."""
 
     method: str
     test: str
@@ -23,6 +26,7 @@ class CoverageCurve:
     coverage_error: FloatArray
     band: FloatArray
     n_effective: float
+    regions: str = CENTRAL
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class PITHistogram:
 @dataclass(frozen=True)
 class CoverageProfile:
     """Coverage of the central intervals of probabilities `level` (n_l,) in bins of a column (a
-    truth if `truth`, else a feature or spectator): `coverage`, its bootstrap error, and the
+    truth if `truth`, else a feature or spectator): `coverage`, its statistical error, and the
     binomial error `band` of an exact one, (n_l, n_b); `mean` (n_b,) of the column in each bin."""
 
     method: str
@@ -62,7 +66,7 @@ class CoverageProfile:
 class ErrorBudget:
     """Root mean squares [unit of z] in bins (n_b,) of the true z or of the quoted Σ, as `by` says:
     σ_stoch and σ_pred (NaN where the method does not tell them apart), the quoted Σ = σ_tot, and
-    `rmse` of ẑ - z, with bootstrap errors; `mean` of z or Σ in each bin."""
+    `rmse` of ẑ - z, with errors by group; `mean` of z or Σ in each bin."""
 
     method: str
     test: str

@@ -87,10 +87,11 @@ _FIXED = {
         "Coverage",
         "Fraction of the truths within the central intervals of the quoted distribution p(z|x) "
         "(Gaussian where a method quotes Σ(x) alone), against their probability, or in bins of a "
-        "column for 68.3 % (filled) and 95 % (open). Bands are twice the binomial error of an "
-        "exact coverage, from effective events; error bars are statistical (bootstrap). A method "
-        "that learns p(z|x) covers at given features, not at given truth; maximum likelihood at "
-        "given truth.",
+        "column for 68.3 % (filled) and 95 % (open); dashed, within the smallest regions, of "
+        "highest density, where a method quotes several Gaussians. Bands are twice the binomial "
+        "error of an exact coverage, from effective events; error bars are statistical, by group. "
+        "A method that learns p(z|x) covers at given features, not at given truth; maximum "
+        "likelihood at given truth.",
     ),
     "pit": (
         "Probability integral transform",

@@ -22,7 +22,7 @@ from calibrate.records import (
     TransportHistogram,
     TwoSample,
 )
-from calibrate.report import inference_verdict, transport_verdict, verdict
+from calibrate.report import inference_verdict, measured, transport_verdict, verdict
 from calibrate.report.captions import caption
 from calibrate.report.failing import failing_bins
 from calibrate.report.rounding import formatted
@@ -54,6 +54,7 @@ KEY_METRICS: tuple[tuple[str, str, str], ...] = (
     ("uncertainty", "sigma_tot", "quoted σ_tot"),
     ("uncertainty", "rmse", "RMSE of ẑ - z"),
     ("uncertainty", "coverage_68", "coverage of central 68.3 % intervals"),
+    ("uncertainty", "coverage_68_hpd", "coverage of 68.3 % regions of highest density"),
     ("uncertainty", "coverage_95", "coverage of central 95 % intervals"),
     ("uncertainty", "crps", "CRPS"),
     ("uncertainty", "nll", "mean -log p(z|x)"),
@@ -149,7 +150,7 @@ def render(outcome: Outcome, images: Mapping[str, bytes]) -> str:
     return template(TEMPLATE).render(
         methods=outcome.methods,
         data=str(outcome.run.get("data", "")),
-        verdicts=[verdict_of(method, outcome) for method in outcome.methods],
+        verdicts=[verdict_of(method, outcome) for method in measured.told(outcome)],
         key_metrics=list(_key_metrics(outcome)),
         all_metrics=_all_metrics(outcome),
         warnings=outcome.warnings,
@@ -189,7 +190,9 @@ def verdict_of(method: str, outcome: Outcome) -> Verdict:
         stands = transport_verdict.stands_on(outcome.summaries[method].assumption, tests, shifts)
         return Verdict(method, said, state, stands)
     curves = [r for r in outcome.records if isinstance(r, ClosureCurve) and r.method == method]
-    return Verdict(method, verdict.sentence(curves), verdict.overall(curves))
+    if curves:
+        return Verdict(method, verdict.sentence(curves), verdict.overall(curves))
+    return Verdict(method, measured.sentence(method, outcome), CANNOT_TELL)
 
 
 def picture(key: str, png: bytes, outcome: Outcome) -> Picture:

@@ -62,8 +62,6 @@ def overall(curves: Sequence[ClosureCurve]) -> str:
 
 def sentence(curves: Sequence[ClosureCurve]) -> str:
     """The verdict on one method from its curves on all test samples, in one sentence."""
-    if not curves:
-        return "No closure was measured."
     method = curves[0].method
     parts = list(_parts(curves))
     if not any(part.bins for part in parts):

@@ -82,26 +82,26 @@ class Poisson:
             yield _transposed(drawn)
 
 
+Fluctuations = Groups | Poisson
+"""What errors are from: the groups that fluctuate together, in closed form, or replicas."""
+
+
+def fluctuations_of(groups: Groups, replicas: int, seed: np.random.SeedSequence) -> Fluctuations:
+    """Replicas, drawn once for all statistics; without any, the groups for errors in closed
+    form."""
+    if not replicas:
+        return groups
+    poisson = Poisson(groups, replicas, seed)
+    poisson.draws()
+    return poisson
+
+
 def _transposed(rows: Counts) -> Counts:
     """The transpose as an array of its own; by pieces that stay in the cache."""
     columns = np.empty(rows.shape[::-1], rows.dtype)
     for start in range(0, len(columns), CHUNK):
         columns[start : start + CHUNK] = rows[:, start : start + CHUNK].T
     return columns
-
-
-def bootstrap_ratios(
-    columns: FloatArray, w: FloatArray, poisson: Poisson
-) -> tuple[FloatArray, FloatArray]:
-    """Weighted means Σwc/Σw of columns (n, k), and the same in every replica (replicas, k).
-
-    Any smooth function of means (a variance, a slope, a coverage) gets its bootstrap error by
-    applying it to both.
-    """
-    weighted = np.column_stack([columns * w[:, None], w])
-    value = weighted.sum(axis=0)
-    replicas = np.concatenate([_sums(counts, weighted) for counts in poisson.counts()])
-    return value[:-1] / value[-1], replicas[:, :-1] / replicas[:, -1:]
 
 
 def bootstrap_binned(

@@ -83,6 +83,13 @@ class SortedRows:
         together = self._correlation(low, high) * first * second
         return np.asarray(0.5 * np.sqrt(np.maximum(first**2 + second**2 - 2 * together, 0.0)))
 
+    def shares(self, levels: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Shares of the weight of the only bin at or below the levels (m,), and their errors."""
+        sums = self._sums[:, np.searchsorted(self.values, levels, side="right")]
+        total, _, squares = self._sums[:, -1]
+        share = sums[0] / total
+        return share, np.sqrt(_variance(sums, squares, share)) / np.abs(total)
+
     def core_errors(self, mode: FloatArray, width: FloatArray) -> FloatArray:
         """Of modes and widths (n_b,) of Gaussian cores, as (2, n_b); NaN where there is none."""
         known = np.isfinite(mode) & (width > 0)
@@ -181,7 +188,7 @@ def _binned(values: FloatArray, offsets: IntArray) -> FloatArray:
     return sums
 
 
-def _variance(held: FloatArray, squares: FloatArray, level: float) -> FloatArray:
+def _variance(held: FloatArray, squares: FloatArray, level: float | FloatArray) -> FloatArray:
     """Σ_g (A_g - qT_g)² from the sums (3, …) up to a row and ΣT_g² of the bin."""
     return np.asarray(np.maximum(held[1] - 2 * level * held[2] + level**2 * squares, 0.0))
 

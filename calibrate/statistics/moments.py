@@ -32,17 +32,18 @@ def mean_error(values: FloatArray | BoolArray, mean: float, w: FloatArray, group
     return float(np.sqrt(np.sum(deviations**2)) / np.sum(w))
 
 
-def grouped_squares(w: FloatArray, index: IntArray, bins: int, groups: Groups) -> FloatArray:
-    """ΣW² in the bins that `index` (n,) names, W the summed weight of one group in a bin, (n_b,).
+def grouped_squares(values: FloatArray, index: IntArray, bins: int, groups: Groups) -> FloatArray:
+    """ΣV² in the bins that `index` (n,) names, V the sum of the values (…, n) of one group in a
+    bin, (…, n_b).
 
     Rows with an index outside 0 … bins-1 are left out.
     """
     if groups.single:
-        return binned_sum(w**2, index, bins)
+        return _along_rows(values**2, index, bins)
     inside = (index >= 0) & (index < bins)
     cells, row = np.unique(groups.row[inside] * bins + index[inside], return_inverse=True)
-    summed = np.asarray(np.bincount(row, weights=w[inside]), dtype=np.float64)
-    return binned_sum(summed**2, cells % bins, bins)
+    summed = _along_rows(values[..., inside], row, cells.size)
+    return _along_rows(summed**2, cells % bins, bins)
 
 
 def binned_sum(values: FloatArray, index: IntArray, bins: int) -> FloatArray:
@@ -50,3 +51,10 @@ def binned_sum(values: FloatArray, index: IntArray, bins: int) -> FloatArray:
     shifted = np.clip(index, -1, bins) + 1  # the first and the last place are for other rows
     sums = np.bincount(shifted, weights=values, minlength=bins + 2)
     return np.asarray(sums[1:-1], dtype=np.float64)
+
+
+def _along_rows(values: FloatArray, index: IntArray, bins: int) -> FloatArray:
+    """`binned_sum` of each of the columns (…, n), as (…, n_b)."""
+    if values.ndim == 1:
+        return binned_sum(values, index, bins)
+    return np.stack([_along_rows(each, index, bins) for each in values])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibrate.sample import FloatArray, Groups, IntArray
-from calibrate.statistics.bootstrap import Poisson
+from calibrate.statistics.bootstrap import Fluctuations, Poisson
 from calibrate.statistics.influence import SortedRows
 from calibrate.statistics.mode import truncated_gaussian_modes
 from calibrate.statistics.prefix import SortedPowers, Sums
@@ -20,9 +20,6 @@ from calibrate.statistics.quantiles import ROUNDING
 
 LEVELS = np.array([0.5, 0.15865525393145707, 0.8413447460685429])
 """The median, and the quantiles at ±1 σ of a Gaussian."""
-
-Fluctuations = Groups | Poisson
-"""What errors are from: the groups that fluctuate together, in closed form, or replicas."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,12 @@ TO_ZERO = {
 TO_REFERENCE = ("mean", "median", "mode")
 TO_VALUE = {
     "point_resolution": {"pull_width": 1.0, "coverage_68": 0.6827, "coverage_95": 0.95},
-    "uncertainty": {"pull_width": 1.0, "coverage_68": 0.6827, "coverage_95": 0.95},
+    "uncertainty": {
+        "pull_width": 1.0,
+        "coverage_68": 0.6827,
+        "coverage_68_hpd": 0.6827,
+        "coverage_95": 0.95,
+    },
     "transport": {"auc": 0.5},
     "score": {"auc": 1.0},
     "likelihood": {"coverage_68": 0.6827, "coverage_95": 0.95},
