@@ -77,7 +77,7 @@ def spread() -> None:
     """σ_pred on the Gaussian example against the spread over independent samples."""
     torch.set_num_threads(cores.available())
     x = _task(10_000, 0).tests["nominal"].x[:5000]
-    network, bayesian = MSE(), Bayesian(prior_width=None)
+    network, bayesian = MSE(), Bayesian()
     for n in SIZES:
         truth = _spread(network, n, x)
         print(f"\nN = {n}: mse 50-50-50, spread over {SAMPLES} samples {truth:.4f}", flush=True)
@@ -86,7 +86,7 @@ def spread() -> None:
             found = method.fit(_task(n, 0), Context()).estimate(x)
             _tell(f"ensemble of {NETWORKS}, {samples}", _rms(found.statistical), truth)
         truth = _spread(bayesian, n, x)
-        print(f"N = {n}: bayesian, prior_width=null, spread {truth:.4f}", flush=True)
+        print(f"N = {n}: bayesian, spread {truth:.4f}", flush=True)
         found = bayesian.fit(_task(n, 0), Context()).estimate(x)
         _tell("σ_pred of one", _rms(found.statistical), truth)
         print(f"  line: {math.sqrt(0.8 * 2 / n):.4f} (least squares)")

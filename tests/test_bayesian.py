@@ -69,12 +69,23 @@ def test_the_networks_one_by_one_have_the_estimate_as_mean_and_sigma_pred_as_spr
 
 
 def test_a_perceptron_that_the_data_do_not_need_adds_little_to_sigma_pred(task):
-    """With each layer's own prior width; with 0.1 for all it is twice that of the line."""
-    method = replace(LINEAR, hidden=(40, 40), batch=250, samples=100, prior_width=None)
+    """With learned prior widths; with 0.1 for all it is twice that of the line."""
+    method = replace(LINEAR, hidden=(40, 40), batch=250, samples=100)
     t = (task.tests["nominal"].x[:2000] - task.train.x.mean()) / task.train.x.std()
     line = SIGMA * np.sqrt(np.mean(1 + t**2) / (0.9 * len(task.train)))
     found = method.fit(task, Context()).estimate(task.tests["nominal"].x[:2000]).statistical
     assert 1 / 1.5 < np.sqrt(np.mean(found**2)) / line < 1.5
+
+
+def test_one_that_they_need_stays(task):
+    """z = |x| + noise, of which no line tells anything."""
+    noise = np.random.default_rng(0).normal(scale=0.5, size=task.train.z.shape)
+    kinked = replace(task.train, z=np.abs(task.train.x) + noise)
+    method = replace(LINEAR, hidden=(20,), patience=50, learning_rate=2e-2, samples=100)
+    x = np.linspace(-3, 3, 41)[:, None]
+    found = method.fit(replace(task, train=kinked), Context()).estimate(x)
+    assert np.sqrt(np.mean((found.z - np.abs(x)) ** 2)) < 0.06
+    assert np.sqrt(np.mean(found.stochastic**2)) == pytest.approx(0.5, rel=0.05)
 
 
 def test_sigma_pred_falls_with_the_training_sample_and_sigma_stoch_stays():
@@ -133,18 +144,42 @@ def test_events_of_weight_zero_are_as_if_they_were_not_there(task):
 # The layers
 
 
-def test_without_a_prior_width_the_best_one_is_taken_for_weights_and_biases():
+def scaled_network() -> BayesianSkipMLP:
+    """With scales that differ from node to node."""
     torch.manual_seed(0)
-    layer = GaussianLinear(4, 3, 0.2)
-    widths = torch.logspace(-2, 1, 4000)
+    network = BayesianSkipMLP(3, 2, (5,), "relu", 0.02, scaled=True)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, -0.5)
+    return network
 
-    def least(mean: torch.Tensor, log_width: torch.Tensor) -> float:
-        posterior = Normal(mean.flatten(), log_width.exp().flatten())
-        return min(float(kl_divergence(posterior, Normal(0, p)).sum()) for p in widths)
 
-    with torch.no_grad():
-        expected = least(layer.weight, layer.log_width) + least(layer.bias, layer.log_bias_width)
-        assert layer.divergence(None).item() == pytest.approx(expected, rel=1e-4)
+def test_learned_scales_multiply_the_prior_widths_of_a_nodes_weights_and_of_the_biases():
+    network = scaled_network()
+    scales = [(layer.log_scale.exp(), layer.log_bias_scale.exp()) for layer in network.layers]
+    found = network.divergence(0.1)
+    network.absorb_scales()
+    expected = network.linear.divergence(LINEAR_PRIOR)
+    for layer, (scale, bias_scale) in zip(network.layers, scales, strict=True):
+        weights, biases = (
+            kl_divergence(Normal(mean, log_width.exp()), Normal(0.0, 0.1 * c.expand_as(mean))).sum()
+            for mean, log_width, c in (
+                (layer.weight, layer.log_width, scale),
+                (layer.bias, layer.log_bias_width, bias_scale),
+            )
+        )
+        expected = expected + weights + biases
+    torch.testing.assert_close(found, expected)
+
+
+def test_scales_that_are_absorbed_leave_an_ordinary_network_with_the_same_posterior():
+    network, x = scaled_network(), torch.randn(7, 3)
+    noise, drawn = network.noise(7, generator(1)), network.drawn(5, generator(2))
+    before = network(x, noise)
+    network.absorb_scales()
+    torch.testing.assert_close(network(x, noise), before)
+    torch.testing.assert_close(network.drawn(5, generator(2))(x), drawn(x))
+    plain = BayesianSkipMLP(3, 2, (5,), "relu", 0.02)
+    assert network.state_dict().keys() == plain.state_dict().keys()
 
 
 def test_the_divergence_is_that_of_torchs_gaussians():

@@ -160,6 +160,9 @@ METHODS = {
     "mse": MSE(hidden=(8, 8), epochs=4, batch=200),
     "mse with dropout and L2": MSE(hidden=(8, 8), epochs=4, batch=200, dropout=0.2, l2=5.0),
     "bayesian": Bayesian(hidden=(8,), steps=60, batch=200, patience=4, samples=5),
+    "bayesian with one prior width": Bayesian(
+        hidden=(8,), prior_width=0.1, steps=60, batch=200, patience=4, samples=5
+    ),
 }
 X = np.linspace(-4, 4, 30)[:, None]
 

@@ -47,18 +47,18 @@ class Bayesian:
     """p(z|x) as `components` Gaussians, from a network with Gaussian weight posteriors.
 
     `prior_width` is that of the perceptron's weights, in standardised features and target; None:
-    each layer's own, which makes the evidence bound largest: right where a line would nearly do,
-    too stiff where it does not (see `nn/bayesian`). `samples` networks are drawn for predictions.
-    Adam on minibatches of `batch` events, at most `steps` of them: after `patience` steps (three
-    epochs at least) in which the loss of a `validation` share of the events found no new minimum,
-    the learning rate is reduced, and after three reductions the fit ends.
+    each node's own, learned with the posteriors (see `nn/bayesian`). `samples` networks are drawn
+    for predictions. Adam on minibatches of `batch` events, at most `steps` of them: after
+    `patience` steps (three epochs at least) in which the loss of a `validation` share of the
+    events found no new minimum, the learning rate is reduced, and after three reductions the fit
+    ends.
     Raises ConfigurationError for hyperparameters out of range.
     """
 
     components: int = 1
     hidden: Sequence[int] = (100, 100, 50, 50)
     activation: str = "relu"
-    prior_width: float | None = 0.1
+    prior_width: float | None = None
     samples: int = 50
     steps: int = 50000
     batch: int = 500

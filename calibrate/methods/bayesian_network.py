@@ -23,7 +23,7 @@ from calibrate.estimate import Domain, Estimate, State
 from calibrate.learner import Learner, Lesson
 from calibrate.member import Member, Schedule, single
 from calibrate.mixture import GaussianMixture
-from calibrate.nn.bayesian import BayesianSkipMLP, DrawnNetworks
+from calibrate.nn.bayesian import STARTING_PRIOR, BayesianSkipMLP, DrawnNetworks
 from calibrate.nn.mixture import NARROWEST, MixtureOutputs
 from calibrate.nn.networks import load_weights, weights_of
 from calibrate.nn.objectives import EvidenceBound
@@ -46,15 +46,17 @@ class Architecture:
     activation: str
     components: int
 
-    def module(self, d_x: int, width: float) -> BayesianSkipMLP:
-        """A network of d_x features whose weights' posteriors start with this width."""
-        return BayesianSkipMLP(d_x, 3 * self.components, self.hidden, self.activation, width)
+    def module(self, d_x: int, width: float, scaled: bool = False) -> BayesianSkipMLP:
+        """A network of d_x features whose weights' posteriors start with this width; `scaled`:
+        with prior widths that are learned."""
+        outputs = 3 * self.components
+        return BayesianSkipMLP(d_x, outputs, self.hidden, self.activation, width, scaled)
 
 
 @dataclass(frozen=True)
 class Learning:
-    """Prior width, settings of Adam and of early stopping; `steps` and `patience` count
-    minibatches."""
+    """Prior width (None: learned), settings of Adam and of early stopping; `steps` and `patience`
+    count minibatches."""
 
     prior_width: float | None
     steps: int
@@ -176,18 +178,21 @@ def bayesian_learner(
 
     def begin(attempt: Context) -> Member:
         with torch_seeded(attempt, "initialisation"):
-            module = architecture.module(train.x.shape[1], 1 / math.sqrt(train.effective_size))
+            width, learned = 1 / math.sqrt(train.effective_size), learning.prior_width is None
+            module = architecture.module(train.x.shape[1], width, learned)
         trained, held_out = (
             (x.forward(each.x), z.forward(each.z)[:, 0], each.w / np.mean(each.w))
             for each in (train, validation)
         )
         _start_linear(module, *trained)
-        objective = EvidenceBound(module, learning.prior_width, train.effective_size)
+        prior_width = learning.prior_width or STARTING_PRIOR
+        objective = EvidenceBound(module, prior_width, train.effective_size)
         schedule = learning.schedule(len(train))
         return Member(objective, single(trained), schedule, attempt, single(held_out))
 
     def finish(lesson: Lesson) -> tuple[BayesianNetwork, Minimisation]:
         module, done = cast(EvidenceBound, lesson.member.objective).network, lesson.done
+        module.absorb_scales()
         curve = TrainingCurve("", done.loss, "KL/N − mean log-density")
         steps, loss = len(done.loss), float(done.validation[-1])
         summary = FitSummary(done.seconds, steps, loss, lesson.restarts, curve=curve)

@@ -84,7 +84,7 @@ class EvidenceBound(Objective):
     """KL/N - Σw log p(z|x, ω)/Σw over columns x (n, d), z (n,), w: the negative evidence bound per
     event, N being the effective number of training events (arXiv:2003.11099, Eq. 8-10)."""
 
-    def __init__(self, network: BayesianSkipMLP, prior_width: float | None, events: float) -> None:
+    def __init__(self, network: BayesianSkipMLP, prior_width: float, events: float) -> None:
         super().__init__()
         self.network, self.prior_width = network, prior_width
         self.register_buffer("events", torch.tensor(events))
