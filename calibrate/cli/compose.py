@@ -8,21 +8,25 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import hydra
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from calibrate.cli.groups import choices, configuration_folder
+from calibrate import plugins
+from calibrate.cli.groups import choice_file, choices, configuration_folder, refuse_ambiguous
 from calibrate.cli.kinds import with_defaults
 from calibrate.errors import ConfigurationError, nearest
 
 METHOD = "method"
 REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
-EXPERIMENT = "experiment"
+EXPERIMENT, EVALUATOR = "experiment", "evaluator"
 VERSION_BASE = "1.3"
 EXTRAS = {"submitit_slurm": "slurm", "joblib": "joblib"}
 """Launchers that a plugin of Hydra's brings, and the extra that installs it."""
@@ -41,9 +45,11 @@ def compose(overrides: Sequence[str]) -> DictConfig:
         try:
             plain = hydra.compose("config", list(overrides), return_hydra_config=True)
             special = _specialisation(plain, parsed)
-            if special is None:
-                return plain
-            return hydra.compose("config", [*overrides, special], return_hydra_config=True)
+            if special is not None:
+                overrides = [*overrides, special]
+                plain = hydra.compose("config", overrides, return_hydra_config=True)
+            _refuse_ambiguous(plain)
+            return plain
         except MissingConfigException as error:
             raise ConfigurationError(_missing(error)) from error
         except ValueError as error:
@@ -62,12 +68,23 @@ def _specialisation(composed: DictConfig, parsed: Sequence[Override]) -> str | N
     return None if named or name not in choices(SPECIALISE) else f"{SPECIALISE}={name}"
 
 
+class BroughtFolders(SearchPathPlugin):
+    """What Hydra asks where else to look for a choice: after our own folder."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the folders that other packages bring."""
+        for folder, package in plugins.folders().items():
+            search_path.append(package, str(folder))
+
+
 @contextmanager
 def initialised() -> Iterator[None]:
-    """Hydra with this package's configuration folder, or as a running sweep has set it up."""
+    """Hydra with this package's configuration folder and those that other packages bring, or as a
+    running sweep has set it up."""
     if GlobalHydra.instance().is_initialized():
         yield
         return
+    Plugins.instance().register(BroughtFolders)
     folder = str(configuration_folder())
     with hydra.initialize_config_dir(folder, job_name="calibrate", version_base=VERSION_BASE):
         yield
@@ -115,9 +132,15 @@ def is_sweep(overrides: Sequence[str]) -> bool:
     for text in overrides:
         group, _, name = text.partition("=")
         if group == EXPERIMENT and name in choices(EXPERIMENT):
-            found = OmegaConf.load(configuration_folder() / EXPERIMENT / f"{name}.yaml")
+            found = OmegaConf.load(choice_file(EXPERIMENT, name))
             return str(OmegaConf.select(found, "hydra.mode")) == "MULTIRUN"
     return False
+
+
+def _refuse_ambiguous(composed: DictConfig) -> None:
+    evaluators = ((EVALUATOR, name) for name in composed.get(EVALUATOR, ()))
+    for group, name in (*composed.hydra.runtime.choices.items(), *evaluators):
+        refuse_ambiguous(str(group), str(name))
 
 
 def named_groups(overrides: Sequence[str]) -> set[str]:
