@@ -377,7 +377,9 @@ def completed(incomplete: str, *given: str) -> list[str]:
     [
         ("met", (), ["method="]),
         ("method=g", (), ["method=gaussian_ansatz"]),
-        ("data=", (), ["data=", *(f"data={name}" for name in choices("data"))]),
+        ("data=", (), [f"data={name}" for name in choices("data")]),
+        ("sweep.d", (), ["sweep.dir=", "sweep.detach="]),
+        ("hydra/launcher=l", (), ["hydra/launcher=local"]),
         ("data.s", ("data=gaussian",), ["data.sigma=", "data.sigma_test="]),
         ("data.s", (), []),
         ("method.deg", ("data=gaussian", "method=mse"), ["method.degree="]),

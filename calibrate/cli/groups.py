@@ -81,7 +81,7 @@ def describe(overrides: Sequence[str]) -> str:
     """All groups with their choices, and the options of the choices named in the overrides."""
     chosen = dict(item.split("=", 1) for item in overrides if "=" in item)
     parts = [_describe_group(group) for group in GROUPS]
-    parts.append("Options of the run (key=value):\n" + _listed(_config_options()))
+    parts.append("Options of the run (key=value):\n" + _listed(run_options()))
     for group in ("data", "method"):
         if chosen.get(group) in choices(group):
             name = chosen[group]
@@ -98,7 +98,8 @@ def describe(overrides: Sequence[str]) -> str:
     return "\n\n".join(parts)
 
 
-def _config_options() -> list[tuple[str, str, str]]:
+def run_options() -> list[tuple[str, str, str]]:
+    """The options of the run and of the sweep, which belong to no choice."""
     parts = ("hydra", "defaults", "report", "sweep", "data")
     rows = [row for row in options("", "config") if row[0] not in parts]
     return [
