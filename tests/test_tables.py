@@ -64,6 +64,12 @@ def root(path: Path, columns: Columns, tree: str = "Events", step: int = 300) ->
     return path
 
 
+def ntuple(path: Path, columns: Columns) -> Path:
+    with uproot.recreate(path) as file:
+        file.mkrntuple("Events", dict(columns))
+    return path
+
+
 def jagged_root(path: Path, step: int = 300) -> Path:
     """Two branches of one counter, one of its own, a fixed array and a flat branch."""
     pairs = ak.zip({"pt": ak.unflatten(CONTENT, COUNTS), "id": ak.unflatten(TOGETHER, COUNTS)})
@@ -132,6 +138,7 @@ def packed(path: Path, columns: Columns) -> Path:
 
 WRITERS = {
     "root": root,
+    "ntuple": ntuple,
     "hdf5": hdf5,
     "compound": compound,
     "parquet": parquet,
@@ -515,7 +522,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
         open_table(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["root", "hdf5", "parquet", "npz"])
+@pytest.mark.parametrize("kind", ["root", "ntuple", "hdf5", "parquet", "npz"])
 def test_another_beginning_is_no_format(kind: str, tmp_path: Path):
     path = written(kind, tmp_path, flat_columns())
     content = bytearray(path.read_bytes())
@@ -525,7 +532,7 @@ def test_another_beginning_is_no_format(kind: str, tmp_path: Path):
         read(path)
 
 
-@pytest.mark.parametrize("kind", ["root", "hdf5", "parquet", "npz", "gzip"])
+@pytest.mark.parametrize("kind", ["root", "ntuple", "hdf5", "parquet", "npz", "gzip"])
 def test_a_truncated_file_is_named(kind: str, tmp_path: Path):
     path = written(kind, tmp_path, flat_columns())
     content = path.read_bytes()
@@ -600,7 +607,7 @@ def assert_added(found: Mapping[str, np.ndarray | Jagged], rows: int, counts: np
         np.testing.assert_array_equal(column.astype(values.dtype), values)
 
 
-COPIED = ("root", "hdf5", "compound", "parquet")
+COPIED = ("root", "ntuple", "hdf5", "compound", "parquet")
 
 
 @pytest.mark.parametrize("kind", COPIED)
