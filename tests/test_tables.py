@@ -6,6 +6,7 @@ import gzip
 import io
 import random
 import resource
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -607,7 +608,7 @@ def assert_added(found: Mapping[str, np.ndarray | Jagged], rows: int, counts: np
         np.testing.assert_array_equal(column.astype(values.dtype), values)
 
 
-COPIED = ("root", "ntuple", "hdf5", "compound", "parquet")
+COPIED = ("root", "ntuple", "hdf5", "compound", "parquet", "npz")
 
 
 @pytest.mark.parametrize("kind", COPIED)
@@ -635,7 +636,7 @@ def test_an_empty_table_is_copied(kind: str, tmp_path: Path):
         with h5py.File(path, "w") as file:
             file["jets"] = np.rec.fromarrays(list(columns.values()), names=list(columns))
     else:
-        WRITERS[kind](path, columns)
+        path = WRITERS[kind](path, columns)
     copied(path, tmp_path / "copy", new_columns(0))
     table = open_table(tmp_path / "copy")
     assert table.entries == 0
@@ -863,10 +864,22 @@ def test_a_copy_of_a_compound_dataset_keeps_texts_arrays_and_attributes(tmp_path
         assert list(other["deep"]) == ["jets"]
 
 
-def test_npz_is_not_copied(tmp_path: Path):
-    path = written("npz", tmp_path, flat_columns())
-    with pytest.raises(DataError, match="convert it to HDF5 or Parquet"):
-        copied(path, tmp_path / "copy", new_columns(N))
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_copy_of_npz_keeps_what_lies_beside(save: Callable, tmp_path: Path):
+    path, target = tmp_path / "a.npz", tmp_path / "copy"
+    columns = {**flat_columns(), "edges": np.arange(4), "matrix": np.eye(3)}
+    save(path, **columns, name=np.array(["text"] * N), objects=np.array([{}], dtype=object))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("notes.txt", "how it was made")
+    copied(path, target, new_columns(N))
+    with np.load(target) as new, zipfile.ZipFile(path) as old, zipfile.ZipFile(target) as archive:
+        for name in old.namelist():
+            assert archive.read(name) == old.read(name)
+        assert archive.testzip() is None
+        kinds = {each.compress_type for each in archive.infolist() if "ours" in each.filename}
+        assert kinds == {old.infolist()[0].compress_type}
+        for name, values in new_columns(N).read(0, N).items():
+            assert_equal(new[name], values)
 
 
 @pytest.mark.parametrize("kind", [*COPIED, *TEXTS])

@@ -94,6 +94,7 @@ def apply(
                 f"{done.outside} of {done.rows} rows lie outside the range of the training "
                 "sample: use --outside flag or clamp, or select them away"
             )
+        _refuse_length(table, first, done)
         new = NewColumns(dict(layout.fields), layout.reader(file), first.jagged)
         with context.progress.track("writing", table.entries or done.rows) as advance:
             _write(table, target, new, options, advance)
@@ -114,6 +115,15 @@ def _refuse_suffix(source: Path, target: Path, table: Table) -> None:
         raise ConfigurationError(
             f"{source.name} is {table.kind}, and so is its copy: {target.name} would be taken for "
             f"{other[0]}; choose another name"
+        )
+
+
+def _refuse_length(table: Table, first: _First, done: Applied) -> None:
+    """New columns are as long as most columns, and the features must be."""
+    if first.jagged is None and table.entries not in (None, done.rows):
+        raise DataError(
+            f"{table.path.name}: the features have {done.rows} rows, most columns {table.entries}: "
+            "write those of one length to a file, or to a group, of their own"
         )
 
 
