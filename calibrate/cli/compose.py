@@ -152,7 +152,7 @@ def _require_choices(parsed: Sequence[Override]) -> None:
     named = {override.key_or_group.split("@")[0] for override in parsed}
     missing = [] if EXPERIMENT in named else [key for key in REQUIRED if key not in named]
     if missing:
-        lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in REQUIRED)
+        lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in missing)
         needed = " and ".join(f"{group}=…" for group in missing)
         typo = _similar(named, missing)
         raise ConfigurationError(f"a run needs {needed}{typo}. Choices: {lists}")
@@ -177,7 +177,15 @@ def _missing(error: MissingConfigException) -> str:
 
 
 def _explained(error: Exception, parsed: Sequence[Override]) -> str:
-    """Name the key that does not exist, and the nearest one that does."""
+    """Name the key that does not exist, and the nearest one that does, or the values that are
+    several."""
+    several = re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", str(error))
+    if several:
+        key, values = several.groups()
+        return (
+            f"{key}={values} are several values: calibrate run -m does one run for each; one value "
+            f"that is a list is written '{key}=[{values}]'"
+        )
     found = re.search(r"Could not override '([^']+)'", str(error))
     if found is None:
         reasons = dict.fromkeys(
@@ -185,11 +193,21 @@ def _explained(error: Exception, parsed: Sequence[Override]) -> str:
         )
         return ": ".join(reasons)
     key = found[1]
-    parent, _, name = key.rpartition(".")
     others = [o.input_line for o in parsed if o.key_or_group != key and o.input_line]
     valid = hydra.compose("config", others, return_hydra_config=key.startswith("hydra."))
-    node = OmegaConf.select(valid, parent) if parent else valid
-    if not isinstance(node, DictConfig):
-        return f"no option '{key}': '{parent}' has no options; {nearest(parent, map(str, valid))}"
-    hint = nearest(name, [str(option) for option in node if not str(option).startswith("_")])
-    return f"no option '{key}': {hint}"
+    return _unknown(key, valid)
+
+
+def _unknown(key: str, valid: DictConfig) -> str:
+    """The first part of a key that does not exist, and what is there instead."""
+    node, there = valid, ""
+    for name in key.split("."):
+        known = [str(option) for option in node if not str(option).startswith("_")]
+        if name not in known:
+            return f"no option '{key}': {nearest(name, known)}"
+        there = f"{there}.{name}".lstrip(".")
+        below = OmegaConf.select(valid, there)
+        if not isinstance(below, DictConfig):
+            break
+        node = below
+    return f"no option '{key}': '{there}' has no options"

@@ -269,6 +269,9 @@ def guarded(command: Callable[[], object]) -> int:
         status = command()
     except CalibrateError as error:
         return _fail(str(error), error.exit_status)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "calibrate"
+        return _fail(f"{error.format_message()} (see {where} --help)", error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
