@@ -8,6 +8,9 @@ from typing import Any
 
 from calibrate.errors import ConfigurationError, nearest
 
+FEW = 5
+"""Choices that are all named, besides the nearest one."""
+
 
 def finite_number(option: str, value: Any) -> None:  # noqa: ANN401 - user input
     """Require a finite number."""
@@ -52,7 +55,10 @@ def count(option: str, value: Any) -> None:  # noqa: ANN401 - user input
 def choice(option: str, value: Any, allowed: Sequence[str]) -> None:  # noqa: ANN401 - user input
     """Require one of the allowed words."""
     if value not in allowed:
-        raise ConfigurationError(f"{option}={value!r}: {nearest(str(value), allowed)}")
+        hint = nearest(str(value), allowed)
+        if hint.endswith("?") and len(allowed) <= FEW:
+            hint += f" (choices: {', '.join(allowed)})"
+        raise ConfigurationError(f"{option}={value!r}: {hint}")
 
 
 def layer_sizes(option: str, value: Any) -> tuple[int, ...]:  # noqa: ANN401 - user input

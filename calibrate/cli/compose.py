@@ -19,7 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from calibrate import plugins
-from calibrate.cli.groups import choice_file, choices, configuration_folder, refuse_ambiguous
+from calibrate.cli.groups import (
+    choice_file,
+    choices,
+    configuration_folder,
+    options,
+    refuse_ambiguous,
+)
 from calibrate.cli.kinds import with_defaults
 from calibrate.errors import ConfigurationError, nearest
 
@@ -28,6 +34,8 @@ REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
 EXPERIMENT, EVALUATOR = "experiment", "evaluator"
 VERSION_BASE = "1.3"
+ROOT = "config"
+"""The file that everything is composed into."""
 EXTRAS = {"submitit_slurm": "slurm", "joblib": "joblib"}
 """Launchers that a plugin of Hydra's brings, and the extra that installs it."""
 EXPRESSION_SIGNS = set("()<>&|`!")
@@ -40,14 +48,15 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     """
     parsed = parse(overrides)
     _require_choices(parsed)
+    _refuse_added(parsed)
     overrides = with_defaults(overrides, parsed)
     with initialised():
         try:
-            plain = hydra.compose("config", list(overrides), return_hydra_config=True)
+            plain = hydra.compose(ROOT, list(overrides), return_hydra_config=True)
             special = _specialisation(plain, parsed)
             if special is not None:
                 overrides = [*overrides, special]
-                plain = hydra.compose("config", overrides, return_hydra_config=True)
+                plain = hydra.compose(ROOT, overrides, return_hydra_config=True)
             _refuse_ambiguous(plain)
             return plain
         except MissingConfigException as error:
@@ -150,12 +159,28 @@ def named_groups(overrides: Sequence[str]) -> set[str]:
 
 def _require_choices(parsed: Sequence[Override]) -> None:
     named = {override.key_or_group.split("@")[0] for override in parsed}
+    named -= {override.key_or_group for override in parsed if override.is_delete()}
     missing = [] if EXPERIMENT in named else [key for key in REQUIRED if key not in named]
     if missing:
         lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in missing)
         needed = " and ".join(f"{group}=…" for group in missing)
         typo = _similar(named, missing)
         raise ConfigurationError(f"a run needs {needed}{typo}. Choices: {lists}")
+
+
+def _refuse_added(parsed: Sequence[Override]) -> None:
+    """Raise ConfigurationError for `+key=value` that nothing would look at."""
+    known = {
+        *REQUIRED,
+        EVALUATOR,
+        EXPERIMENT,
+        SPECIALISE,
+        *(key for key, _, _ in options("", ROOT)),
+    }
+    for each in parsed:
+        key = re.split(r"[./@]", each.key_or_group)[0]
+        if each.is_add() and key not in known:
+            raise ConfigurationError(f"no option '{key}': {nearest(key, known)}")
 
 
 def _similar(named: Collection[str], missing: Sequence[str]) -> str:
@@ -194,7 +219,7 @@ def _explained(error: Exception, parsed: Sequence[Override]) -> str:
         return ": ".join(reasons)
     key = found[1]
     others = [o.input_line for o in parsed if o.key_or_group != key and o.input_line]
-    valid = hydra.compose("config", others, return_hydra_config=key.startswith("hydra."))
+    valid = hydra.compose(ROOT, others, return_hydra_config=key.startswith("hydra."))
     return _unknown(key, valid)
 
 
