@@ -68,8 +68,8 @@ def _refused(table: Table, names: Sequence[str]) -> Iterator[tuple[str, DataErro
     try:
         next(iter(table.chunks(names, 1)), None)
     except DataError as error:
-        if len(names) == 1:
-            yield names[0], error
+        if len(names) <= 1:
+            yield from ((name, error) for name in names)
             return
         half = len(names) // 2
         yield from _refused(table, names[:half])
