@@ -8,6 +8,9 @@ from typing import Any
 
 from calibrate.errors import ConfigurationError, nearest
 
+FEW = 5
+"""Choices that are all named, besides the nearest one."""
+
 
 def finite_number(option: str, value: Any) -> None:  # noqa: ANN401 - user input
     """Require a finite number."""
@@ -59,7 +62,10 @@ def number_of_replicas(option: str, value: Any) -> None:  # noqa: ANN401 - user 
 def choice(option: str, value: Any, allowed: Sequence[str]) -> None:  # noqa: ANN401 - user input
     """Require one of the allowed words."""
     if value not in allowed:
-        raise ConfigurationError(f"{option}={value!r}: {nearest(str(value), allowed)}")
+        hint = nearest(str(value), allowed)
+        if hint.endswith("?") and len(allowed) <= FEW:
+            hint += f" (choices: {', '.join(allowed)})"
+        raise ConfigurationError(f"{option}={value!r}: {hint}")
 
 
 def layer_sizes(option: str, value: Any) -> tuple[int, ...]:  # noqa: ANN401 - user input

@@ -22,6 +22,10 @@ class DataError(CalibrateError):
     """The events cannot be used as they are: missing, damaged, not finite, too few."""
 
 
+class DamagedError(DataError):
+    """The bytes of a file are not what its format says: truncated, overwritten."""
+
+
 class FitError(CalibrateError):
     """A fit did not end in a usable calibration."""
 

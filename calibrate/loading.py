@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from calibrate import plugins
 from calibrate.errors import MisfitError, StorageError, nearest
 from calibrate.estimate import Calibration, Domain, Fitted, Score, State
 from calibrate.methods.bayesian_network import BayesianNetwork
@@ -54,7 +55,7 @@ CLASSES = (
     UntouchedSimulation,
 )
 KINDS: Mapping[str, Stored] = {fitted.kind: cast(Stored, fitted) for fitted in CLASSES}
-"""The only classes that a file can become; a file never names a class to import."""
+"""The classes of ours that a file can become; a file never names a class to import."""
 
 
 def load_calibration(path: str | Path) -> Calibration:
@@ -96,7 +97,11 @@ def _rebuilt(path: Path, kind: str, state: State) -> Fitted:
             return Ensemble(members[0], members[1:])
         domain = Domain.from_state(state["domain"])
         return AveragedEnsemble(domain, members, bool(state["disjoint"]))
-    if kind not in KINDS:
-        raise StorageError(f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}")
-    fitted: Fitted = KINDS[kind].from_state(state)
+    rebuilder: Stored | None = KINDS.get(kind) or plugins.fitted_class(kind)
+    if rebuilder is None:
+        raise StorageError(
+            f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}; one of another "
+            f"package needs that package, with an entry point in '{plugins.FITTED}'"
+        )
+    fitted: Fitted = rebuilder.from_state(state)
     return fitted

@@ -11,6 +11,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from calibrate import plugins
+
 DISTRIBUTION = "hep-calibrate"
 PACKAGES = ("torch", "numpy", "scipy", "matplotlib", "mplhep", "h5py", "hydra-core", "omegaconf")
 
@@ -40,7 +42,7 @@ def environment() -> Mapping[str, str]:
     """Versions of Python and of the packages that numbers depend on, and the machine."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     found["cpus"] = str(os.cpu_count())
-    for package in PACKAGES:
+    for package in (*PACKAGES, *plugins.packages().values()):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

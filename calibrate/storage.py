@@ -85,8 +85,10 @@ def load_state(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def fitted_file(path: str | Path) -> Path:
-    """The `fitted.h5` of a run folder, or the file itself."""
+    """The `fitted.h5` of a run folder, or the file itself; StorageError if there is neither."""
     path = Path(path)
+    if not path.exists():
+        raise StorageError(f"no run folder {path}, nor a stored calibration of that name")
     return path / FITTED_FILE if path.is_dir() else path
 
 

@@ -78,6 +78,11 @@ def write_root(path: Path, columns: dict[str, np.ndarray]) -> None:
         file.mktree("jets", {k: v.dtype for k, v in columns.items()}).extend(columns)
 
 
+def write_ntuple(path: Path, columns: dict[str, np.ndarray]) -> None:
+    with uproot.recreate(path) as file:
+        file.mkrntuple("jets", columns)
+
+
 def write_hdf5(path: Path, columns: dict[str, np.ndarray]) -> None:
     with h5py.File(path, "w") as file:
         file.attrs["origin"] = "a test"
@@ -111,8 +116,10 @@ def read_arrow(table: pa.Table) -> dict[str, np.ndarray]:
 
 FORMATS: dict[str, tuple[Callable, Callable]] = {
     "a.root": (write_root, read_root),
+    "ntuple.root": (write_ntuple, read_root),
     "a.h5": (write_hdf5, read_hdf5),
     "compound.h5": (write_compound, read_compound),
+    "a.npz": (lambda path, c: np.savez_compressed(path, **c), lambda path: dict(np.load(path))),
     "a.parquet": (
         lambda path, c: pq.write_table(pa.table(c), path),
         lambda path: read_arrow(pq.read_table(path)),
@@ -236,6 +243,16 @@ def test_a_friend_tree_leaves_the_old_one_alone(polynomial, tmp_path: Path):
         friend = file["jets_calibrated"].arrays(library="np")
     exact = polynomial.estimate(sample(events()).x)
     np.testing.assert_array_equal(friend[f"{STEM}_calibrated"], exact.z[:, 0])
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.npz"])
+def test_features_of_another_length_than_most_columns_are_refused(polynomial, name, tmp_path):
+    columns = events()
+    others = {f"other{i}": np.zeros(3) for i in range(len(columns) + 1)}
+    FORMATS[name][0](tmp_path / name, {**columns, **others})
+    with pytest.raises(DataError, match=rf"the features have {N} rows, most columns 3: write"):
+        run(polynomial, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_friend_tree_is_for_root_alone(polynomial, tmp_path: Path):

@@ -35,7 +35,7 @@ ROOMS_BY_FLOOR: dict[float, tuple[str, ...]] = {
     1: (
         *("data", "nn", "statistics", "prior", "kinematics", "storage", "device", "seeding"),
         *("provenance", "coordinates", "pairing", "expressions", "tables", "catalogue"),
-        *("memory", "checkpoints", "cores"),
+        *("memory", "checkpoints", "cores", "plugins"),
     ),
     2: (
         *("train", "evaluations", "plateau", "model_axis", "member", "minibatch", "learner"),

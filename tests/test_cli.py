@@ -143,11 +143,12 @@ def test_figures_are_drawn_later_by_report(empty: Path, capsys):
         (("run", *PAIR, "data.sigma=-1"), "data.sigma must be positive, got -1"),
         (("run", *PAIR, "data.n=0"), "data.n must be a positive integer, got 0"),
         (("run", *PAIR, "data._target_=os.system"), "only targets of calibrate"),
-        (("run", *PAIR, "data.mu=0,1"), "Ambiguous value for argument 'data.mu=0,1'"),
+        (("run", *PAIR, "data.mu=0,1"), "data.mu=0,1 are several values: calibrate run -m"),
         (("run", "-m", *PAIR, "data.sigma=-1,1"), "data.sigma must be positive, got -1"),
         (("run", *PAIR, "--sigma"), "no option '--sigma'"),
-        (("rnu",), "No such command 'rnu'"),
-        (("report",), "Missing argument 'RUN'"),
+        (("rnu",), "No such command 'rnu'. Did you mean 'run'? (see calibrate --help)"),
+        (("report",), "Missing argument 'RUN'. (see calibrate report --help)"),
+        ((), "Missing command. (see calibrate --help)"),
     ],
 )
 def test_a_wrong_command_line_has_status_two_and_leaves_nothing(
@@ -377,7 +378,9 @@ def completed(incomplete: str, *given: str) -> list[str]:
     [
         ("met", (), ["method="]),
         ("method=g", (), ["method=gaussian_ansatz"]),
-        ("data=", (), ["data=", *(f"data={name}" for name in choices("data"))]),
+        ("data=", (), [f"data={name}" for name in choices("data")]),
+        ("sweep.d", (), ["sweep.dir=", "sweep.detach="]),
+        ("hydra/launcher=l", (), ["hydra/launcher=local"]),
         ("data.s", ("data=gaussian",), ["data.sigma=", "data.sigma_test="]),
         ("data.s", (), []),
         ("method.deg", ("data=gaussian", "method=mse"), ["method.degree="]),

@@ -338,10 +338,10 @@ def test_events_outside_the_derived_range_are_warned_of():
         ({"bins": 0}, "evaluator.closure.bins must be a positive integer, got 0"),
         ({"replicas": 1}, "evaluator.closure.replicas must be at least 2"),
         ({"tolerance": 0}, "evaluator.closure.tolerance must be positive"),
-        ({"edges": [1.0]}, "evaluator.closure.edges must rise"),
-        ({"edges": [0.0, 2.0, 1.0]}, "evaluator.closure.edges must rise"),
+        ({"edges": [1.0]}, "evaluator.closure.edges takes at least two edges that rise"),
+        ({"edges": [0.0, 2.0, 1.0]}, "evaluator.closure.edges takes at least two edges that rise"),
         ({"edges": [0.0, float("nan")]}, "edges must be a finite number, got nan"),
-        ({"edges": 5}, "evaluator.closure.edges must rise"),
+        ({"edges": 5}, "evaluator.closure.edges takes at least two edges that rise"),
         ({"edges": ["a", "b"]}, "edges must be a finite number, got 'a'"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import uproot
 
 from calibrate.cli.main import cli, guarded
 from calibrate.contents import examine
@@ -123,6 +124,21 @@ def test_damaged_gzip_is_a_problem(tmp_path: Path, damage: str):
     path.write_bytes(content)
     problems = examine(path).problems
     assert any("truncated or damaged" in problem for problem in problems)
+
+
+def test_truncated_trees_are_a_problem_of_the_columns_beyond(tmp_path: Path):
+    """The first column is there; what cannot be read is no column without numbers."""
+    path = tmp_path / "a.root"
+    columns = {name: np.random.default_rng(0).normal(size=20_000) for name in "abc"}
+    with uproot.recreate(path) as file:
+        file.mktree("events", dict.fromkeys(columns, "f8")).extend(columns)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    found = examine(path)
+    assert found.facts["damaged"] == "2: b, c"
+    assert "without numbers" not in found.facts
+    assert found.facts["entries"] == "20000"
+    (problem,) = found.problems
+    assert "a.root cannot be read as ROOT" in problem
 
 
 def test_values_that_are_not_finite_and_broken_lines_are_problems(tmp_path: Path):

@@ -149,7 +149,7 @@ def test_evaluate_needs_data_and_a_run(run: str, capsys):
     assert calibrate("evaluate", run) == 2
     assert "a run needs data=" in capsys.readouterr().err
     assert calibrate("evaluate", "nothing", "data=gaussian") == 1
-    assert "no file nothing" in capsys.readouterr().err
+    assert "no run folder nothing" in capsys.readouterr().err
 
 
 # The parts

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -290,3 +294,45 @@ def test_captions_of_slices_name_column_and_method() -> None:
 def render_of(record: SlicedClosure) -> str:
     bare = Outcome(("mse",), {"mse": {}}, {"mse": {}}, (record,), {}, (), (), {}, "")
     return render(bare, {"closure_nominal_by_abs_eta": PNG, "map_nominal_abs_eta": PNG})
+
+
+def as_printed(text: str, folder: Path) -> str:
+    """The words of a page on paper with their places, as XML; skips without a browser."""
+    for program in ("chromium", "pdftotext"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed: nothing can be printed")
+    page, paper = folder / "report.html", folder / "report.pdf"
+    page.write_text(text, encoding="utf-8")
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer")
+    subprocess.run(
+        ["chromium", *options, f"--user-data-dir={folder}", f"--print-to-pdf={paper}", str(page)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    found = subprocess.run(["pdftotext", "-bbox", paper, "-"], check=True, capture_output=True)
+    return found.stdout.decode()
+
+
+def test_on_paper_wide_tables_are_whole_and_what_is_folded_is_open(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    """A table of closure with all its columns; the configuration is folded on the screen."""
+    names = ("mean", "median", "std", "iqr", "sigma", "mode", "calibration_error")
+    columns = (
+        "z_low",
+        "z_high",
+        "n_effective",
+        *(f"{n}{e}" for n in names for e in ("", "_error")),
+    )
+    values = (-0.001944, 0.2058, 16617.0, *(v for _ in names for v in (-2.0375612, 0.0141234)))
+    rows = tuple((*values, -3.0064, 3.1301, 1.1234, "fitted", "cannot tell") for _ in range(3))
+    columns = (*columns, "fit_low", "fit_high", "fit_chi2_per_ndf", "fit_state", "state")
+    table = Table(columns, ("",) * len(columns), rows)
+    wide = replace(outcome, tables={"gaussian_ansatz": {"closure/nominal": table}, "mse": {}})
+    paper = as_printed(render(wide, {}), tmp_path)
+    words = re.findall(r'xMax="([\d.]+)"[^>]*>([^<]+)</word>', paper)
+    width = float(re.findall(r'<page width="([\d.]+)"', paper)[0])
+    assert [word for _, word in words].count("tell") == len(rows)
+    assert "&lt;b&gt;bold&lt;/b&gt;" in {word for _, word in words}
+    assert [word for right, word in words if float(right) > width] == []
+    heights = re.findall(r'yMin="([\d.]+)"[^>]*yMax="([\d.]+)">-2.038</word>', paper)
+    assert min(float(low) - float(high) for high, low in heights) > 5.0

@@ -75,7 +75,11 @@ def test_a_failed_write_leaves_what_stood_there(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no file"), (b"", "cannot be read"), (b"text", "cannot be read")],
+    [
+        (None, "no run folder .*nor a stored calibration"),
+        (b"", "cannot be read"),
+        (b"text", "cannot be read"),
+    ],
 )
 def test_a_file_that_is_none_is_named(tmp_path: Path, content: bytes | None, message: str):
     path = tmp_path / "fitted.h5"

@@ -6,6 +6,7 @@ import gzip
 import io
 import random
 import resource
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,12 @@ def root(path: Path, columns: Columns, tree: str = "Events", step: int = 300) ->
         written = file.mktree(tree, {k: v.dtype for k, v in columns.items()})
         for start in range(0, len(next(iter(columns.values()))), step):
             written.extend({k: v[start : start + step] for k, v in columns.items()})
+    return path
+
+
+def ntuple(path: Path, columns: Columns) -> Path:
+    with uproot.recreate(path) as file:
+        file.mkrntuple("Events", dict(columns))
     return path
 
 
@@ -132,6 +139,7 @@ def packed(path: Path, columns: Columns) -> Path:
 
 WRITERS = {
     "root": root,
+    "ntuple": ntuple,
     "hdf5": hdf5,
     "compound": compound,
     "parquet": parquet,
@@ -515,7 +523,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path):
         open_table(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["root", "hdf5", "parquet", "npz"])
+@pytest.mark.parametrize("kind", ["root", "ntuple", "hdf5", "parquet", "npz"])
 def test_another_beginning_is_no_format(kind: str, tmp_path: Path):
     path = written(kind, tmp_path, flat_columns())
     content = bytearray(path.read_bytes())
@@ -525,7 +533,7 @@ def test_another_beginning_is_no_format(kind: str, tmp_path: Path):
         read(path)
 
 
-@pytest.mark.parametrize("kind", ["root", "hdf5", "parquet", "npz", "gzip"])
+@pytest.mark.parametrize("kind", ["root", "ntuple", "hdf5", "parquet", "npz", "gzip"])
 def test_a_truncated_file_is_named(kind: str, tmp_path: Path):
     path = written(kind, tmp_path, flat_columns())
     content = path.read_bytes()
@@ -600,7 +608,7 @@ def assert_added(found: Mapping[str, np.ndarray | Jagged], rows: int, counts: np
         np.testing.assert_array_equal(column.astype(values.dtype), values)
 
 
-COPIED = ("root", "hdf5", "compound", "parquet")
+COPIED = ("root", "ntuple", "hdf5", "compound", "parquet", "npz")
 
 
 @pytest.mark.parametrize("kind", COPIED)
@@ -628,7 +636,7 @@ def test_an_empty_table_is_copied(kind: str, tmp_path: Path):
         with h5py.File(path, "w") as file:
             file["jets"] = np.rec.fromarrays(list(columns.values()), names=list(columns))
     else:
-        WRITERS[kind](path, columns)
+        path = WRITERS[kind](path, columns)
     copied(path, tmp_path / "copy", new_columns(0))
     table = open_table(tmp_path / "copy")
     assert table.entries == 0
@@ -856,10 +864,22 @@ def test_a_copy_of_a_compound_dataset_keeps_texts_arrays_and_attributes(tmp_path
         assert list(other["deep"]) == ["jets"]
 
 
-def test_npz_is_not_copied(tmp_path: Path):
-    path = written("npz", tmp_path, flat_columns())
-    with pytest.raises(DataError, match="convert it to HDF5 or Parquet"):
-        copied(path, tmp_path / "copy", new_columns(N))
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_copy_of_npz_keeps_what_lies_beside(save: Callable, tmp_path: Path):
+    path, target = tmp_path / "a.npz", tmp_path / "copy"
+    columns = {**flat_columns(), "edges": np.arange(4), "matrix": np.eye(3)}
+    save(path, **columns, name=np.array(["text"] * N), objects=np.array([{}], dtype=object))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("notes.txt", "how it was made")
+    copied(path, target, new_columns(N))
+    with np.load(target) as new, zipfile.ZipFile(path) as old, zipfile.ZipFile(target) as archive:
+        for name in old.namelist():
+            assert archive.read(name) == old.read(name)
+        assert archive.testzip() is None
+        kinds = {each.compress_type for each in archive.infolist() if "ours" in each.filename}
+        assert kinds == {old.infolist()[0].compress_type}
+        for name, values in new_columns(N).read(0, N).items():
+            assert_equal(new[name], values)
 
 
 @pytest.mark.parametrize("kind", [*COPIED, *TEXTS])

@@ -26,11 +26,15 @@ from calibrate.expressions import Expression, columns_of
 from calibrate.sample import FloatArray
 from calibrate.storage import atomic
 from calibrate.tables import Frame, Jagged, NewColumns, Table, open_table
+from calibrate.tables.ntuple import NtupleTable
 from calibrate.tables.root import RootTable
 
+FRIENDLY = (RootTable, NtupleTable)
+"""Tables that can have another one beside them in their file."""
 OUTSIDE = ("flag", "clamp", "refuse")
 SUFFIXES = {
     "ROOT": (".root",),
+    "RNTuple": (".root",),
     "HDF5": (".h5", ".hdf5", ".hdf"),
     "Parquet": (".parquet", ".pq"),
     "NPZ": (".npz",),
@@ -73,7 +77,7 @@ def apply(
     check(calibration.domain, options)
     table = open_table(source, options.tree)
     _refuse_suffix(source, target, table)
-    if options.friend and not isinstance(table, RootTable):
+    if options.friend and not isinstance(table, FRIENDLY):
         raise ConfigurationError(f"--friend adds a tree to ROOT files: {source.name} is none")
     features = _features(calibration.domain, table, options)
     with _spill(target) as file:
@@ -90,6 +94,7 @@ def apply(
                 f"{done.outside} of {done.rows} rows lie outside the range of the training "
                 "sample: use --outside flag or clamp, or select them away"
             )
+        _refuse_length(table, first, done)
         new = NewColumns(dict(layout.fields), layout.reader(file), first.jagged)
         with context.progress.track("writing", table.entries or done.rows) as advance:
             _write(table, target, new, options, advance)
@@ -113,8 +118,17 @@ def _refuse_suffix(source: Path, target: Path, table: Table) -> None:
         )
 
 
+def _refuse_length(table: Table, first: _First, done: Applied) -> None:
+    """New columns are as long as most columns, and the features must be."""
+    if first.jagged is None and table.entries not in (None, done.rows):
+        raise DataError(
+            f"{table.path.name}: the features have {done.rows} rows, most columns {table.entries}: "
+            "write those of one length to a file, or to a group, of their own"
+        )
+
+
 def _write(table: Table, target: Path, new: NewColumns, options: Options, advance: Advance) -> None:
-    write = table.friend if isinstance(table, RootTable) and options.friend else table.copy
+    write = table.friend if isinstance(table, FRIENDLY) and options.friend else table.copy
     with atomic(target) as temporary, _named(target):
         write(temporary, new, options.rows, advance)
 

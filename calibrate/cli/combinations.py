@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override
 
 from calibrate.checks import choice
 from calibrate.cli.compose import EXPERIMENT, METHOD, parse
-from calibrate.cli.groups import GROUPS, choices, configuration_folder
+from calibrate.cli.groups import GROUPS, choice_file, choices
 from calibrate.cli.recipe import Recipe, recipe
 from calibrate.errors import ConfigurationError
 
@@ -141,7 +141,7 @@ def _follows(override: Override) -> bool:
 @cache
 def _experiment_text(name: str) -> str:
     """The file of an experiment as it stands; empty where there is none of that name."""
-    path = configuration_folder() / EXPERIMENT / f"{name}.yaml"
+    path = choice_file(EXPERIMENT, name)
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 

@@ -8,22 +8,34 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import hydra
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from calibrate.cli.groups import choices, configuration_folder
+from calibrate import plugins
+from calibrate.cli.groups import (
+    choice_file,
+    choices,
+    configuration_folder,
+    options,
+    refuse_ambiguous,
+)
 from calibrate.cli.kinds import with_defaults
 from calibrate.errors import ConfigurationError, nearest
 
 METHOD = "method"
 REQUIRED = ("data", METHOD)
 SPECIALISE = "specialise"
-EXPERIMENT = "experiment"
+EXPERIMENT, EVALUATOR = "experiment", "evaluator"
 VERSION_BASE = "1.3"
+ROOT = "config"
+"""The file that everything is composed into."""
 EXTRAS = {"submitit_slurm": "slurm", "joblib": "joblib"}
 """Launchers that a plugin of Hydra's brings, and the extra that installs it."""
 INSTEAD = {
@@ -45,14 +57,17 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     parsed = parse(overrides)
     _refuse_without_effect(parsed)
     _require_choices(parsed)
+    _refuse_added(parsed)
     overrides = with_defaults(overrides, parsed)
     with initialised():
         try:
-            plain = hydra.compose("config", list(overrides), return_hydra_config=True)
+            plain = hydra.compose(ROOT, list(overrides), return_hydra_config=True)
             special = _specialisation(plain, parsed)
-            if special is None:
-                return plain
-            return hydra.compose("config", [*overrides, special], return_hydra_config=True)
+            if special is not None:
+                overrides = [*overrides, special]
+                plain = hydra.compose(ROOT, overrides, return_hydra_config=True)
+            _refuse_ambiguous(plain)
+            return plain
         except MissingConfigException as error:
             raise ConfigurationError(_missing(error)) from error
         except ValueError as error:
@@ -71,12 +86,23 @@ def _specialisation(composed: DictConfig, parsed: Sequence[Override]) -> str | N
     return None if named or name not in choices(SPECIALISE) else f"{SPECIALISE}={name}"
 
 
+class BroughtFolders(SearchPathPlugin):
+    """What Hydra asks where else to look for a choice: after our own folder."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the folders that other packages bring."""
+        for folder, package in plugins.folders().items():
+            search_path.append(package, str(folder))
+
+
 @contextmanager
 def initialised() -> Iterator[None]:
-    """Hydra with this package's configuration folder, or as a running sweep has set it up."""
+    """Hydra with this package's configuration folder and those that other packages bring, or as a
+    running sweep has set it up."""
     if GlobalHydra.instance().is_initialized():
         yield
         return
+    Plugins.instance().register(BroughtFolders)
     folder = str(configuration_folder())
     with hydra.initialize_config_dir(folder, job_name="calibrate", version_base=VERSION_BASE):
         yield
@@ -124,9 +150,15 @@ def is_sweep(overrides: Sequence[str]) -> bool:
     for text in overrides:
         group, _, name = text.partition("=")
         if group == EXPERIMENT and name in choices(EXPERIMENT):
-            found = OmegaConf.load(configuration_folder() / EXPERIMENT / f"{name}.yaml")
+            found = OmegaConf.load(choice_file(EXPERIMENT, name))
             return str(OmegaConf.select(found, "hydra.mode")) == "MULTIRUN"
     return False
+
+
+def _refuse_ambiguous(composed: DictConfig) -> None:
+    evaluators = ((EVALUATOR, name) for name in composed.get(EVALUATOR, ()))
+    for group, name in (*composed.hydra.runtime.choices.items(), *evaluators):
+        refuse_ambiguous(str(group), str(name))
 
 
 def named_groups(overrides: Sequence[str]) -> set[str]:
@@ -143,12 +175,28 @@ def _refuse_without_effect(parsed: Sequence[Override]) -> None:
 
 def _require_choices(parsed: Sequence[Override]) -> None:
     named = {override.key_or_group.split("@")[0] for override in parsed}
+    named -= {override.key_or_group for override in parsed if override.is_delete()}
     missing = [] if EXPERIMENT in named else [key for key in REQUIRED if key not in named]
     if missing:
-        lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in REQUIRED)
+        lists = "; ".join(f"{group}: {', '.join(choices(group))}" for group in missing)
         needed = " and ".join(f"{group}=…" for group in missing)
         typo = _similar(named, missing)
         raise ConfigurationError(f"a run needs {needed}{typo}. Choices: {lists}")
+
+
+def _refuse_added(parsed: Sequence[Override]) -> None:
+    """Raise ConfigurationError for `+key=value` that nothing would look at."""
+    known = {
+        *REQUIRED,
+        EVALUATOR,
+        EXPERIMENT,
+        SPECIALISE,
+        *(key for key, _, _ in options("", ROOT)),
+    }
+    for each in parsed:
+        key = re.split(r"[./@]", each.key_or_group)[0]
+        if each.is_add() and key not in known:
+            raise ConfigurationError(f"no option '{key}': {nearest(key, known)}")
 
 
 def _similar(named: Collection[str], missing: Sequence[str]) -> str:
@@ -170,7 +218,15 @@ def _missing(error: MissingConfigException) -> str:
 
 
 def _explained(error: Exception, parsed: Sequence[Override]) -> str:
-    """Name the key that does not exist, and the nearest one that does."""
+    """Name the key that does not exist, and the nearest one that does, or the values that are
+    several."""
+    several = re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", str(error))
+    if several:
+        key, values = several.groups()
+        return (
+            f"{key}={values} are several values: calibrate run -m does one run for each; one value "
+            f"that is a list is written '{key}=[{values}]'"
+        )
     found = re.search(r"Could not override '([^']+)'", str(error))
     if found is None:
         reasons = dict.fromkeys(
@@ -178,11 +234,21 @@ def _explained(error: Exception, parsed: Sequence[Override]) -> str:
         )
         return ": ".join(reasons)
     key = found[1]
-    parent, _, name = key.rpartition(".")
     chosen = [o.input_line for o in parsed if o.input_line and choices(o.key_or_group)]
-    valid = hydra.compose("config", chosen, return_hydra_config=key.startswith("hydra."))
-    node = OmegaConf.select(valid, parent) if parent else valid
-    if not isinstance(node, DictConfig):
-        return f"no option '{key}': '{parent}' has no options; {nearest(parent, map(str, valid))}"
-    hint = nearest(name, [str(option) for option in node if not str(option).startswith("_")])
-    return f"no option '{key}': {hint}"
+    valid = hydra.compose(ROOT, chosen, return_hydra_config=key.startswith("hydra."))
+    return _unknown(key, valid)
+
+
+def _unknown(key: str, valid: DictConfig) -> str:
+    """The first part of a key that does not exist, and what is there instead."""
+    node, there = valid, ""
+    for name in key.split("."):
+        known = [str(option) for option in node if not str(option).startswith("_")]
+        if name not in known:
+            return f"no option '{key}': {nearest(name, known)}"
+        there = f"{there}.{name}".lstrip(".")
+        below = OmegaConf.select(valid, there)
+        if not isinstance(below, DictConfig):
+            break
+        node = below
+    return f"no option '{key}': '{there}' has no options"

@@ -1,4 +1,4 @@
-"""The configuration folder as it is on disk: which groups, choices and keys there are.
+"""The configuration folders as they are on disk: which groups, choices and keys there are.
 
 Read as text, without Hydra: for `--help` and tab completion, which must be fast.
 """
@@ -11,7 +11,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from calibrate import plugins
+from calibrate.errors import ConfigurationError
+
 GROUPS = ("data", "method", "experiment", "evaluator")
+OURS = "calibrate"
 INNER_KEY = re.compile(r"^  ([a-z_]\w*):(.*)$")
 AT_START = re.compile(r"^[a-z_]")
 KEY = re.compile(r"^( *)([a-z_]\w*):(.*)$")
@@ -25,8 +29,31 @@ def configuration_folder() -> Path:
 
 
 def choices(group: str) -> list[str]:
-    """The names one can give to a group."""
-    return sorted(path.stem for path in (configuration_folder() / group).glob("*.yaml"))
+    """The names one can give to a group: our own, and those that other packages bring."""
+    folders = (configuration_folder(), *plugins.folders())
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def choice_file(group: str, name: str) -> Path:
+    """The file of a choice; our own, if packages bring further ones of its name."""
+    return next(iter(_brought(group, name)), configuration_folder() / group / f"{name}.yaml")
+
+
+def refuse_ambiguous(group: str, name: str) -> None:
+    """Raise ConfigurationError, with the packages, if two of them bring a choice of one name."""
+    packages = list(_brought(group, name).values())
+    if len(packages) > 1:
+        raise ConfigurationError(
+            f"{group}={name} is brought by {' and by '.join(packages)}: uninstall a package, or "
+            "have its file renamed"
+        )
+
+
+def _brought(group: str, name: str) -> dict[Path, str]:
+    """The files of a choice, each with the package that it comes from."""
+    folders = {configuration_folder(): OURS, **plugins.folders()}
+    files = {folder / group / f"{name}.yaml": package for folder, package in folders.items()}
+    return {path: package for path, package in files.items() if path.is_file()}
 
 
 def summary(group: str, name: str) -> str:
@@ -54,7 +81,7 @@ def describe(overrides: Sequence[str]) -> str:
     """All groups with their choices, and the options of the choices named in the overrides."""
     chosen = dict(item.split("=", 1) for item in overrides if "=" in item)
     parts = [_describe_group(group) for group in GROUPS]
-    parts.append("Options of the run (key=value):\n" + _listed(_config_options()))
+    parts.append("Options of the run (key=value):\n" + _listed(run_options()))
     for group in ("data", "method"):
         if chosen.get(group) in choices(group):
             name = chosen[group]
@@ -71,7 +98,8 @@ def describe(overrides: Sequence[str]) -> str:
     return "\n\n".join(parts)
 
 
-def _config_options() -> list[tuple[str, str, str]]:
+def run_options() -> list[tuple[str, str, str]]:
+    """The options of the run and of the sweep, which belong to no choice."""
     parts = ("hydra", "defaults", "report", "sweep", "data")
     rows = [row for row in options("", "config") if row[0] not in parts]
     return [
@@ -107,8 +135,14 @@ def inner_options(name: str, part: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _describe_group(group: str) -> str:
-    rows = [_row(name, 18, summary(group, name)) for name in choices(group)]
+    rows = [_row(name, 18, _told(group, name)) for name in choices(group)]
     return "\n".join([f"{group}=", *rows])
+
+
+def _told(group: str, name: str) -> str:
+    """What a choice is, and where it comes from if that is not this package alone."""
+    packages = list(_brought(group, name).values())
+    return summary(group, name) + ("" if packages == [OURS] else f" [{', '.join(packages)}]")
 
 
 def _listed(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -125,5 +159,5 @@ def _row(name: str, width: int, text: str) -> str:
 
 
 def _lines(group: str, name: str) -> list[str]:
-    path = configuration_folder() / group / f"{name}.yaml"
+    path = choice_file(group, name) if group else configuration_folder() / f"{name}.yaml"
     return path.read_text(encoding="utf-8").splitlines()

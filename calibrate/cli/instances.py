@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any
 
@@ -12,8 +10,8 @@ import hydra
 from hydra.errors import InstantiationException
 
 from calibrate.errors import CalibrateError, ConfigurationError, nearest
+from calibrate.plugins import named_object, packages
 
-PLUGIN_GROUPS = ("calibrate.methods", "calibrate.data", "calibrate.evaluators")
 OWN_ROOMS = ("calibrate.data.", "calibrate.methods.", "calibrate.evaluators.")
 
 
@@ -37,10 +35,10 @@ def instantiated(part: Any, where: str) -> Any:  # noqa: ANN401 - whatever the t
 
 def _refuse_unknown(part: Mapping[str, Any], where: str) -> None:
     """Name an option that the target does not have: an experiment may have set it for another."""
+    target = named_object(str(part["_target_"]), where)
     try:
-        target = hydra.utils.get_object(str(part["_target_"]))
         known = list(signature(target).parameters)
-    except (ImportError, InstantiationException, TypeError, ValueError):
+    except (TypeError, ValueError):
         return  # the instantiation says what is wrong
     for key in part:
         if not key.startswith("_") and key not in known:
@@ -63,14 +61,9 @@ def check_targets(part: Any, where: str) -> None:  # noqa: ANN401 - any node
             )
 
 
-@cache
 def allowed_packages() -> tuple[str, ...]:
-    """How a `_target_` may begin; found once, since it takes ten milliseconds."""
-    return OWN_ROOMS + tuple(
-        entry.value.split(".")[0].split(":")[0] + "."
-        for group in PLUGIN_GROUPS
-        for entry in entry_points(group=group)
-    )
+    """How a `_target_` may begin."""
+    return OWN_ROOMS + tuple(f"{package}." for package in packages())
 
 
 def _targets(node: Any) -> Iterator[str]:  # noqa: ANN401 - nested plain containers

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
-import hydra
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from calibrate.cli.groups import choices, configuration_folder
-from calibrate.errors import MisfitError
+from calibrate.cli.groups import choice_file, choices, configuration_folder
+from calibrate.errors import ConfigurationError, MisfitError
 from calibrate.kinds_of_task import (
     INFERENCE,
     REGRESSION,
@@ -20,6 +20,7 @@ from calibrate.kinds_of_task import (
     offered_tasks,
     tasks_of,
 )
+from calibrate.plugins import named_object
 
 UNFITTED = ("none", "column", "ensemble")
 """Methods that no ensemble is made of."""
@@ -31,9 +32,9 @@ COMPARED_BY_KIND = {INFERENCE: ("baseline_classifier",)}
 
 @cache
 def named_class(group: str, name: str) -> Any:  # noqa: ANN401 - any class
-    """The class that `conf/<group>/<name>.yaml` names."""
-    part: Any = OmegaConf.load(configuration_folder() / group / f"{name}.yaml")
-    return hydra.utils.get_class(str(part["_target_"]))
+    """The class that the file of a choice names; ConfigurationError if it cannot be imported."""
+    part: Any = OmegaConf.load(choice_file(group, name))
+    return named_object(str(part["_target_"]), f"{group}={name}")
 
 
 def with_defaults(overrides: Sequence[str], parsed: Sequence[Override]) -> list[str]:
@@ -57,19 +58,30 @@ def with_defaults(overrides: Sequence[str], parsed: Sequence[Override]) -> list[
 
 def bases() -> list[str]:
     """The methods that are derived from a training sample, and are no ensembles themselves."""
+    known = _classes(METHOD)
     return [name for name in choices(METHOD) if name not in UNFITTED
-            and REGRESSION in tasks_of(named_class(METHOD, name))]  # fmt: skip
+            and (name not in known or REGRESSION in tasks_of(known[name]))]  # fmt: skip
 
 
 def refuse_misfit(data: str, target: str, methods: Mapping[str, object]) -> None:
     """Raise MisfitError, with the datasets that fit, if a dataset does not offer what the methods
     need, or the methods need different things."""
-    kinds, offered = common_tasks(methods), offered_tasks(hydra.utils.get_class(target))
+    kinds, offered = common_tasks(methods), offered_tasks(named_object(target, DATA))
     if not set(kinds) & set(offered):
-        fitting = [name for name in choices(DATA)
-                   if set(kinds) & set(offered_tasks(named_class(DATA, name)))]  # fmt: skip
+        fitting = [name for name, each in _classes(DATA).items()
+                   if set(kinds) & set(offered_tasks(each))]  # fmt: skip
         reason = misfit(f"data={data}", offered, methods, kinds)
         raise MisfitError(f"{reason} (data that fits: {', '.join(fitting) or 'none'})")
+
+
+def _classes(group: str) -> dict[str, Any]:
+    """The choices and their classes, but those of a package that cannot be imported, which is told
+    where one of them is named and stops nothing else."""
+    found = {}
+    for name in choices(group):
+        with suppress(ConfigurationError):
+            found[name] = named_class(group, name)
+    return found
 
 
 def _values(override: Override) -> list[str]:
@@ -79,11 +91,13 @@ def _values(override: Override) -> list[str]:
 
 
 def _evaluators(kind: str, named: Sequence[str]) -> list[str] | None:
-    """The evaluators of this kind of task, None where that is what the configuration begins with;
-    of regressions those, and the ones that a method names."""
+    """Our evaluators of this kind of task, None where that is what the configuration begins with;
+    of regressions those, and the ones that a method names. Those of other packages are asked for:
+    to install one changes no run that does not name it."""
     if kind == REGRESSION:
         return [*_default(), *named] if named else None
-    return [name for name in choices(EVALUATOR) if kind in tasks_of(named_class(EVALUATOR, name))]
+    own = (path.stem for path in sorted((configuration_folder() / EVALUATOR).glob("*.yaml")))
+    return [name for name in own if kind in tasks_of(named_class(EVALUATOR, name))]
 
 
 @cache

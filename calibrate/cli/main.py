@@ -84,7 +84,7 @@ def run_command(
 @click.option("--outside", default="flag", show_default=True, metavar="flag|clamp|refuse",
               help="Rows outside the range of the training sample.")  # fmt: skip
 @click.option("--chunk", "rows", default=100_000, show_default=True, help="Rows read at a time.")
-@click.option("--tree", help="ROOT tree, HDF5 group or compound dataset of INPUT.")
+@click.option("--tree", help="ROOT tree or RNTuple, HDF5 group or dataset of INPUT.")
 @click.option("--friend", is_flag=True, help="ROOT: a tree beside the old one, in a copied file.")
 @click.pass_context
 def apply_command(ctx: click.Context, run: str, given: tuple[str, ...], columns: tuple[str, ...],
@@ -269,6 +269,9 @@ def guarded(command: Callable[[], object]) -> int:
         status = command()
     except CalibrateError as error:
         return _fail(str(error), error.exit_status)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "calibrate"
+        return _fail(f"{error.format_message()} (see {where} --help)", error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort):

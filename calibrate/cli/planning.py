@@ -94,6 +94,8 @@ def _planned(made: Recipe, given: Plain) -> Plan:
 
 def _check_scalars(given: Plain) -> None:
     seed, figures = given["seed"], given["report"]["figures"]
+    if isinstance(given["note"], list | dict):
+        raise ConfigurationError(f"note is a sentence for the report, got {given['note']!r}")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigurationError(f"seed must be an integer ≥ 0, got {seed!r}")
     choice("device", given["device"], DEVICES)

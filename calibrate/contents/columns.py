@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from calibrate.contents.finding import Contents, Tally
-from calibrate.errors import DataError
+from calibrate.errors import DamagedError, DataError
 from calibrate.tables import Chunk, Jagged, Table
 from calibrate.tables.columns import Values
 
@@ -16,11 +16,15 @@ WEIGHTS = ("weight", "weights", "w", "Weight", "event_weight", "genWeight")
 def tabular(table: Table) -> Contents:
     """Entries, columns, weights; values that are not finite, damaged parts, lines left out."""
     found = Contents(f"table ({table.kind})")
-    numeric = _numeric(table, table.names)
-    tallies = scanned(table, numeric, found)
+    refused = dict(_refused(table, table.names))
+    tallies = scanned(table, [name for name in table.names if name not in refused], found)
     found.columns(table.names)
-    if len(numeric) < len(table.names):
-        found.columns([n for n in table.names if n not in numeric], "without numbers")
+    damaged = [name for name, error in refused.items() if isinstance(error, DamagedError)]
+    if damaged:
+        found.columns(damaged, "damaged")
+        found.problems.append(str(refused[damaged[0]]))
+    if len(refused) > len(damaged):
+        found.columns([name for name in refused if name not in damaged], "without numbers")
     found.broken(tallies)
     for name in WEIGHTS:
         if name in tallies:
@@ -59,11 +63,14 @@ def flat(values: Values | Jagged) -> Values:
     return values.content if isinstance(values, Jagged) else values
 
 
-def _numeric(table: Table, names: Sequence[str]) -> list[str]:
-    """The columns whose beginning can be read as numbers: all at once, or else by halves."""
+def _refused(table: Table, names: Sequence[str]) -> Iterator[tuple[str, DataError]]:
+    """The columns whose beginning cannot be read as numbers, and why: all at once, or by halves."""
     try:
         next(iter(table.chunks(names, 1)), None)
-        return list(names)
-    except DataError:
+    except DataError as error:
+        if len(names) <= 1:
+            yield from ((name, error) for name in names)
+            return
         half = len(names) // 2
-        return [n for part in (names[:half], names[half:]) if half for n in _numeric(table, part)]
+        yield from _refused(table, names[:half])
+        yield from _refused(table, names[half:])

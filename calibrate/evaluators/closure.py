@@ -75,7 +75,9 @@ class Closure:
             for edge in edges:
                 finite_number("each of evaluator.closure.edges", edge)
             if len(edges) < 2 or not np.all(np.diff(edges) > 0):
-                raise ConfigurationError(f"evaluator.closure.edges must rise, got {edges}")
+                raise ConfigurationError(
+                    f"evaluator.closure.edges takes at least two edges that rise, got {edges}"
+                )
         if self.nsc not in (None, True, False):
             raise ConfigurationError(
                 f"evaluator.closure.nsc must be true, false or null (by the truth's name), got "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from calibrate.errors import CalibrateError, DataError, StorageError
+from calibrate.errors import CalibrateError, DamagedError, StorageError
 
 LONGEST_REASON = 200
 BLOCK = 1 << 20
@@ -15,13 +15,13 @@ BLOCK = 1 << 20
 
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
-    """One DataError for all that damaged bytes lead the libraries to: they raise whatever comes."""
+    """One DamagedError for all that damaged bytes lead libraries to: they raise whatever comes."""
     try:
         yield
     except CalibrateError:
         raise
     except Exception as error:
-        raise DataError(
+        raise DamagedError(
             f"{path} cannot be read as {kind}: {_reason(error)}; the file may be truncated or "
             "damaged: fetch or write it again"
         ) from error

@@ -20,15 +20,15 @@ def open_table(
 ) -> Table:
     """Open a ROOT, HDF5, Parquet, NPZ or text file.
 
-    `tree` names the ROOT tree or the HDF5 group; `names` the columns of a text without a header;
-    `words` the numbers that the words of a column stand for, in text and Parquet files.
+    `tree` names the ROOT tree, the RNTuple or the HDF5 group; `names` the columns of a text without
+    a header; `words` the numbers that the words of a column stand for, in text and Parquet files.
     Raises DataError for a missing, empty, damaged or unknown file.
     """
     head = _head(path)
     if head.startswith(b"root"):
-        from calibrate.tables.root import RootTable
+        from calibrate.tables.root import open_root
 
-        return RootTable(path, tree)
+        return open_root(path, tree)
     if head.startswith(b"\x89HDF"):
         from calibrate.tables.hdf5 import Hdf5Table
 

@@ -1,10 +1,8 @@
-"""ROOT trees: flat branches, and jagged ones (counted arrays, `std::vector`)."""
+"""ROOT files: their trees, of flat branches and jagged ones (counted arrays, `std::vector`)."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +15,48 @@ from calibrate.tables.columns import (
     NUMBERS,
     Advance,
     Chunk,
-    Jagged,
     NewColumns,
-    Values,
     counts_of,
     no_numbers,
     refuse_names,
 )
-from calibrate.tables.failures import reading, writing
+from calibrate.tables.failures import reading
+from calibrate.tables.ntuple import NtupleTable
+from calibrate.tables.root_files import KIND, column_of, jagged, nested, opened_for_writing
 
-KIND = "ROOT"
 TREES = ("TTree", "TNtuple", "TNtupleD")
+NTUPLE = "ROOT::RNTuple"
 RECORD = "record of "
 """Jagged branches of one counter are written as one record, whose own name appears nowhere."""
 OWN_COUNTER = "ncalibrated"
 
 
+def open_root(path: Path, tree: str | None = None) -> RootTable | NtupleTable:
+    """A tree or an RNTuple of a ROOT file; `tree` may be left out where there is only one.
+
+    Raises DataError, with the nearest names, if there is none of that name.
+    """
+    with reading(path, KIND):
+        file = uproot.open(path)
+        kinds = file.classnames(cycle=False)
+        name = _table_name(kinds, path, tree)
+        found = file[name if tree is None else tree]
+    table = NtupleTable if kinds[name] == NTUPLE else RootTable
+    return table(path, name, found)
+
+
 class RootTable:
-    """One tree of a ROOT file; `tree` may be left out where there is only one."""
+    """One tree of a ROOT file."""
 
     kind = KIND
     skipped = 0
 
-    def __init__(self, path: Path, tree: str | None = None) -> None:
+    def __init__(self, path: Path, name: str, tree: Any) -> None:  # noqa: ANN401 - uproot's
         self.path = path
+        self._name = name
+        self._tree = tree
         with reading(path, KIND):
-            self._file = uproot.open(path)
-            self._name = _tree_name(self._file, path, tree)
-            self._tree = self._file[self._name if tree is None else tree]
-            self._branches = {b.name: b for b in self._tree.itervalues() if not b.branches}
+            self._branches = {b.name: b for b in tree.itervalues() if not b.branches}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,10 +79,7 @@ class RootTable:
             self._check(name)
         for first, stop, arrays in self._steps(columns, rows):
             with reading(self.path, KIND):
-                found = {
-                    name: _jagged(array) if array.ndim > 1 else np.asarray(array)
-                    for name, array in arrays.items()
-                }
+                found = {name: column_of(array) for name, array in arrays.items()}
             yield Chunk(first, stop - first, found)
 
     def copy(self, target: Path, new: NewColumns, rows: int, advance: Advance) -> None:
@@ -84,26 +92,13 @@ class RootTable:
         counters = self._counters()
         copied = [name for name in self.names if name not in counters.values()]
         self._refuse_objects(copied)
-        others = {key.split(";")[0] for key in self._file.keys(recursive=False)} - {self._name}
-        with self._opened_for_writing(target, keep=bool(others)) as file:
+        with opened_for_writing(self.path, target, self._name) as file:
             self._write(file, copied, counters, new, rows, advance)
 
     def friend(self, target: Path, new: NewColumns, rows: int, advance: Advance) -> None:
         """The file byte by byte, with a tree `<tree>_calibrated` of the new branches in it."""
-        with self._opened_for_writing(target, keep=True) as file:
+        with opened_for_writing(self.path, target, None) as file:
             self._write(file, [], {}, new, rows, advance, name=f"{self._name}_calibrated")
-
-    @contextmanager
-    def _opened_for_writing(self, target: Path, keep: bool) -> Iterator[Any]:
-        if keep:
-            with writing(target):
-                shutil.copyfile(self.path, target)
-            with writing(target), uproot.update(target) as file:
-                yield file
-        else:
-            compression = self._file.file.compression
-            with writing(target), uproot.recreate(target, compression=compression) as file:
-                yield file
 
     def _write(
         self,
@@ -120,10 +115,10 @@ class RootTable:
         groups |= dict.fromkeys(new.types, groups.get(new.like or "", OWN_COUNTER))
         tree, row = None, 0
         for first, stop, arrays in self._steps(needed, rows):
-            like = {new.like: _jagged(arrays[new.like])} if new.like else {}
+            like = {new.like: jagged(arrays[new.like])} if new.like else {}
             counts = counts_of(Chunk(first, stop - first, like), new.like)
             last = row + (stop - first if counts is None else int(counts.sum()))
-            added = {k: _nested(v, counts) for k, v in new.read(row, last).items()}
+            added = {k: nested(v, counts) for k, v in new.read(row, last).items()}
             with reading(self.path, KIND):
                 columns = _grouped({**{k: arrays[k] for k in copied}, **added}, groups)
             if tree is None:
@@ -197,9 +192,8 @@ def _is_writable(branch: Any) -> bool:  # noqa: ANN401 - uproot's branch
     return kind is not None and not (kind.shape and _is_jagged(branch))
 
 
-def _tree_name(file: Any, path: Path, tree: str | None) -> str:  # noqa: ANN401 - uproot's file
-    found = file.classnames(cycle=False)
-    trees = sorted(name for name, kind in found.items() if kind in TREES)
+def _table_name(kinds: Mapping[str, str], path: Path, tree: str | None) -> str:
+    trees = sorted(name for name, kind in kinds.items() if kind in (*TREES, NTUPLE))
     if tree is not None:
         name = tree.split(";")[0]
         if name not in trees:
@@ -207,25 +201,12 @@ def _tree_name(file: Any, path: Path, tree: str | None) -> str:  # noqa: ANN401 
         return name
     if len(trees) != 1:
         listed = ", ".join(trees) or "none"
-        unread = "ROOT::RNTuple" in found.values()
-        hint = "; an RNTuple is not read: write a TTree" if unread else ""
-        raise DataError(
-            f"{path.name}: name one tree with data.tree or --tree; there are: {listed}{hint}"
-        )
-    return str(trees[0])
+        raise DataError(f"{path.name}: name one tree with data.tree or --tree; there are: {listed}")
+    return trees[0]
 
 
 def _is_jagged(branch: Any) -> bool:  # noqa: ANN401 - uproot's branch
     return isinstance(branch.interpretation, uproot.AsJagged)
-
-
-def _jagged(array: ak.Array) -> Jagged:
-    counts = np.asarray(ak.num(array, axis=1), dtype=np.int64)
-    return Jagged(np.asarray(ak.flatten(array, axis=1)), counts)
-
-
-def _nested(values: Values, counts: Values | None) -> Any:  # noqa: ANN401 - numpy or awkward
-    return values if counts is None else ak.unflatten(values, counts)
 
 
 def _grouped(arrays: Mapping[str, Any], groups: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,218 @@
+"""Packages beside this one: a small one is laid out in a folder of its own, as pip would, and the
+command is run in another process that finds it there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibrate import plugins, provenance
+from calibrate.cli.groups import choices
+from calibrate.cli.kinds import named_class
+from calibrate.cli.main import cli, guarded
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ("data.n=300", "report.figures=false", "evaluator=[closure]")
+ENTRY_POINTS = """[calibrate.conf]
+theirs = their_package.conf
+[calibrate.fitted]
+scaled = their_package.scaling:Scaled
+"""
+SCALING = """
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from calibrate.context import Context
+from calibrate.estimate import Domain, Estimate
+from calibrate.records import FitSummary
+from calibrate.task import RegressionTask
+
+
+@dataclass(frozen=True)
+class Scaling:
+    factor: float = 1.0
+
+    def fit(self, task: RegressionTask, context: Context) -> Scaled:
+        return Scaled(Domain.of(task.train), self.factor)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    domain: Domain
+    factor: float
+    summary: FitSummary = field(default_factory=FitSummary)
+    kind: ClassVar[str] = "scaled"
+    closed_form: ClassVar[str] = "none"
+
+    def estimate(self, x):
+        x = self.domain.checked(x)
+        return Estimate(self.factor * x, None, self.domain.inside(x))
+
+    def state(self):
+        return {"domain": self.domain.state(), "factor": self.factor}
+
+    @classmethod
+    def from_state(cls, state):
+        return cls(Domain.from_state(state["domain"]), float(state["factor"]))
+"""
+YAML = """# The feature times a factor
+_target_: their_package.scaling.Scaling
+# what the feature is multiplied by
+factor: 1.0
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with `their_package`, as an installation leaves it."""
+    site = tmp_path / "site"
+    write(site / "their_package" / "__init__.py", "")
+    write(site / "their_package" / "scaling.py", SCALING)
+    write(site / "their_package" / "conf" / "method" / "scaling.yaml", YAML)
+    write(
+        site / "their_package" / "conf" / "experiment" / "halves.yaml",
+        "# @package _global_\n# Half of the feature\ndefaults:\n  - override /data: gaussian\n"
+        "  - override /method: scaling\nmethod:\n  factor: 0.5\n",
+    )
+    write(
+        site / "their_package" / "conf" / "specialise" / "gaussian_scaling.yaml",
+        "# @package _global_\nmethod:\n  factor: 0.25\n",
+    )
+    information = site / "their_package-1.5.dist-info"
+    write(information / "METADATA", "Metadata-Version: 2.1\nName: their-package\nVersion: 1.5\n")
+    write(information / "entry_points.txt", ENTRY_POINTS)
+    return site
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """`their_package` is found by this process too."""
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.chdir(site.parent)
+    forget()
+    yield site
+    monkeypatch.undo()
+    forget()
+
+
+def forget() -> None:
+    """What is known of installed packages, which do not come and go in a process but here."""
+    for known in (plugins.packages, plugins.folders, named_class, provenance.environment):
+        known.cache_clear()
+    for module in [name for name in sys.modules if name.startswith("their_package")]:
+        del sys.modules[module]
+
+
+def calibrate(*arguments: str) -> int:
+    """The command in this process; its exit status."""
+    return guarded(lambda: cli.main(list(arguments), "calibrate", standalone_mode=False))
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says that it does not do."""
+    capsys.readouterr()
+    assert calibrate(*arguments) in (1, 2)
+    said = capsys.readouterr().err
+    assert said.startswith("calibrate: error: ")
+    assert said.count("\n") == 1
+    return said
+
+
+def run_folder(capsys: pytest.CaptureFixture[str], *arguments: str) -> Path:
+    """The folder that a run leaves."""
+    capsys.readouterr()
+    assert calibrate("run", *arguments, *QUICK) == 0
+    return Path(capsys.readouterr().out.strip().splitlines()[-1]).parent
+
+
+def test_the_command_finds_an_installed_package_by_itself(site: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "calibrate.cli.main", "run", "method=scaling", "--help"],
+        cwd=site.parent,
+        env={**os.environ, "PYTHONPATH": f"{site}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "  scaling            The feature times a factor [their-package]\n" in done.stdout
+    assert "Options of method=scaling:\n  method.factor=1.0" in done.stdout
+
+
+def test_the_choices_of_a_package_stand_among_ours(installed: Path, capsys):
+    assert {"scaling", "mse"} <= set(choices("method"))
+    assert calibrate("run", "data=gaussian", "method=scaling", "--help") == 0
+    text = capsys.readouterr().out
+    assert "  halves             Half of the feature [their-package]\n" in text
+    assert "Set by specialise=gaussian_scaling" in text
+    assert calibrate("run", "experiment=halves", "--cfg") == 0
+    assert "factor: 0.5" in capsys.readouterr().out
+
+
+def test_a_method_of_a_package_runs_like_ours_and_is_loaded_again(installed: Path, capsys):
+    """Its file in `specialise` counts (the factor is 0.25), and it is applied to a file."""
+    folder = run_folder(capsys, "data=gaussian", "method=scaling", "compare_with=[none]")
+    report = json.loads((folder / "report.json").read_text())
+    metrics = report["metrics"]
+    factor = 1 + metrics["closure/nominal/bias_slope"]["value"]
+    none = 1 + metrics["none:closure/nominal/bias_slope"]["value"]
+    assert factor == pytest.approx(0.25 * none)
+    assert report["run"]["environment"]["their-package"] == "1.5"
+    write(Path("x.csv"), "x,y\n1,2\n0.5,2\n")
+    assert calibrate("apply", str(folder), "x.csv", "y.csv") == 0
+    columns = np.genfromtxt("y.csv", delimiter=",", names=True, encoding="utf-8", dtype=None)
+    np.testing.assert_allclose(columns["z_calibrated"], [0.25, 0.125])
+
+
+def test_a_package_that_cannot_be_imported_is_named_and_stops_nothing_else(installed: Path, capsys):
+    write(installed / "their_package" / "scaling.py", "import nowhere_to_be_found\n")
+    said = refused(capsys, "run", "data=gaussian", "method=scaling")
+    assert "method=scaling names 'their_package.scaling.Scaling'" in said
+    assert "of the installed package their-package, which cannot be imported" in said
+    assert "No module named 'nowhere_to_be_found'" in said
+    assert calibrate("run", "--help") == 0
+    assert calibrate("run", "data=gaussian", "method=ensemble", "method.base=mse", "--cfg") == 0
+    said = refused(capsys, "run", "data=gaussian", "method=ensemble", "method.base=scaling")
+    assert "their-package, which cannot be imported" in said
+
+
+def test_a_package_without_its_folder_is_named(installed: Path, capsys):
+    write(installed / "their_package-1.5.dist-info" / "entry_points.txt",
+          "[calibrate.conf]\ntheirs = their_package.yaml\n")  # fmt: skip
+    said = refused(capsys, "run", "data=gaussian", "method=mse")
+    assert "the installed package their-package has its configuration files in" in said
+    assert "'their_package.yaml', where there is no folder" in said
+
+
+def test_a_name_that_two_bring_is_refused_where_it_is_used(installed: Path, capsys):
+    for group, name in (("method", "mse"), ("evaluator", "closure")):
+        write(installed / "their_package" / "conf" / group / f"{name}.yaml", YAML)
+    said = refused(capsys, "run", "data=gaussian", "method=mse", "--cfg")
+    assert "method=mse is brought by calibrate and by their-package" in said
+    said = refused(capsys, "run", "data=gaussian", "method=none", "--cfg")
+    assert "evaluator=closure is brought by calibrate and by their-package" in said
+    assert calibrate("run", "data=gaussian", "method=none", "evaluator=[curves]", "--cfg") == 0
+
+
+def test_a_stored_calibration_names_the_package_that_it_needs(installed: Path, capsys):
+    folder = run_folder(capsys, "data=gaussian", "method=scaling")
+    write(Path("x.csv"), "x,y\n1,2\n")
+    (installed / "their_package-1.5.dist-info").rename("uninstalled")
+    said = refused(capsys, "apply", str(folder), "x.csv", "y.csv")
+    assert "holds an unknown kind 'scaled'" in said
+    assert "needs that package, with an entry point in 'calibrate.fitted'" in said
