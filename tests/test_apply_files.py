@@ -128,7 +128,7 @@ def test_a_calibration_that_is_gone_stops_the_others(fitted, capsys):
     assert calibrate("sweep", "retry", "out") == 1
     told = capsys.readouterr()
     assert f"{FILES} jobs: {FILES - 1} planned, 1 failed" in told.out
-    assert "no further job is started: no file" in told.err
+    assert "no further job is started: no run folder" in told.err
 
 
 @pytest.mark.parametrize("size", [2, 3, 100])

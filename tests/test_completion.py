@@ -91,7 +91,7 @@ def test_keys_values_and_subcommands_are_completed(terminal: Terminal):
     terminal.types("numer" + TAB, "numerical_inversion ")
     terminal.types("data=gau" + TAB, "data=gaussian ")
     terminal.types("data.mu_" + TAB, "data.mu_test=")
-    shown = terminal.types("3" + HOME + "printf '<%s>' \n", "data.mu_test=3>")
+    shown = terminal.types("3" + HOME + "printf '<%s>' \n", "<data.mu_test=3>")
     words = ("calibrate", "run", "method=numerical_inversion", "data=gaussian", "data.mu_test=3")
     assert "".join(f"<{word}>" for word in words) in shown
 
