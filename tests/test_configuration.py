@@ -282,6 +282,8 @@ def small(name: str, few_dijets: Path, few_higgs: Path) -> list[str]:
     overrides = [f"data.{sizes.get(chosen['data'], f'path={source}')}"]
     if chosen["data"] == "angle":
         overrides.append("data.n_test=500")
+    if chosen["data"] in ("angle", "higgsml"):
+        overrides.append("data.points=[[1,1]]")
     for key, value in {"steps": 1, "epochs": 1}.items():
         if key in composed.method:
             overrides.append(f"method.{key}={value}")
