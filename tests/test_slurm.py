@@ -1,4 +1,4 @@
-"""Sweeps in Slurm: on a real cluster of one node (marked `slurm`), and what Slurm says, read."""
+"""Sweeps in Slurm: on a real cluster of this machine (marked `slurm`), and what it says, read."""
 
 from __future__ import annotations
 

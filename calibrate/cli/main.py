@@ -92,9 +92,10 @@ def apply_command(ctx: click.Context, run: str, given: tuple[str, ...], columns:
                   friend: bool) -> None:  # fmt: skip
     """Write OUTPUT, a copy of INPUT with the calibration of RUN as new columns.
 
-    ROOT, HDF5, Parquet, CSV and other text; jagged stays jagged, other columns stay untouched.
-    The columns are STEM_calibrated, STEM_sigma (the resolution, where one is quoted), STEM_up and
-    STEM_down (runs with replicas), and STEM_valid, false outside the range of the training sample.
+    ROOT (trees, RNTuples), HDF5, Parquet, NPZ, CSV and other text; jagged stays jagged, other
+    columns stay untouched. The new ones are STEM_calibrated, STEM_sigma (the resolution, where one
+    is quoted), STEM_up and STEM_down (runs with replicas), and STEM_valid, false outside the range
+    of the training sample.
 
     Several INPUTs, or a quoted pattern, are jobs: OUTPUT is a folder then, and takes files of the
     same names. The same command goes on where it ended; what is done is skipped. Options of the
