@@ -31,6 +31,15 @@ answers() {  # all nodes of the partition
 
 ours() { head -n 1 "$conf" 2>/dev/null | grep -qxF "$mark"; }
 
+await() {  # LOG COMMAND…: until the command succeeds, at most half a minute
+  local log=$1 waited=0
+  shift
+  until "$@" >/dev/null 2>&1; do
+    sleep 0.2
+    (( ++waited < 150 )) || impossible "the daemons do not come up: $(tail -n 1 "$log")"
+  done
+}
+
 install_packages() {
   local wanted=(slurm-wlm munge) programs=(slurmctld slurmd munged sbatch)
   [[ ! $accounts ]] || { wanted+=(slurmdbd mariadb-server); programs+=(slurmdbd mariadbd); }
@@ -97,12 +106,9 @@ start_accounts() {
   mariadb-install-db --no-defaults --user=mysql --datadir="$data" --skip-test-db >"$state/mariadb.log" 2>&1
   mariadbd --no-defaults --user=mysql --datadir="$data" --socket="$data/socket" --port=$port \
     --bind-address=127.0.0.1 --pid-file="$data/mariadbd.pid" >>"$state/mariadb.log" 2>&1 &
-  until mariadb --no-defaults --socket="$data/socket" 2>/dev/null \
-      -e "create user slurm@localhost identified by 'slurm', slurm@'127.0.0.1' identified by 'slurm';
-          grant all on slurm_acct_db.* to slurm@localhost; grant all on slurm_acct_db.* to slurm@'127.0.0.1'"; do
-    kill -0 $! 2>/dev/null || impossible "the database does not start: $(tail -n 1 "$state/mariadb.log")"
-    sleep 0.2
-  done
+  await "$state/mariadb.log" mariadb --no-defaults --socket="$data/socket" \
+    -e "create user slurm@localhost identified by 'slurm', slurm@'127.0.0.1' identified by 'slurm';
+        grant all on slurm_acct_db.* to slurm@localhost; grant all on slurm_acct_db.* to slurm@'127.0.0.1'"
   install -m 600 /dev/null "$database_conf"
   cat >"$database_conf" <<CONF
 $mark
@@ -118,7 +124,7 @@ LogFile=$state/slurmdbd.log
 PidFile=$state/slurmdbd.pid
 CONF
   slurmdbd
-  until sacctmgr --noheader list cluster >/dev/null 2>&1; do sleep 0.2; done
+  await "$state/slurmdbd.log" sacctmgr --noheader list cluster
 }
 
 start() {
@@ -132,11 +138,7 @@ start() {
   [[ ! $accounts ]] || start_accounts
   slurmctld -c
   for (( node = 1; node <= nodes; node++ )); do slurmd -N "here$node"; done
-  local waited=0
-  until answers; do
-    sleep 0.2
-    (( ++waited < 150 )) || impossible "the daemons do not come up: $(tail -qn 1 "$state"/*.log | tr '\n' ' ')"
-  done
+  await "$state/slurmctld.log" answers
   status
 }
 
