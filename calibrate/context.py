@@ -32,26 +32,27 @@ class Checkpoint(Protocol):
 
     def load(self) -> Mapping[str, Any] | None: ...
 
-    def keep(self, state: Callable[[], Mapping[str, Any]], over: bool) -> None: ...
+    def keep(self, state: Callable[[], Mapping[str, Any]], over: bool) -> bool: ...
 
 
 class Checkpoints(Protocol):
-    """Checkpoints of trainings, each told from the others by a text."""
+    """Checkpoints of trainings, each told from the others by a text, and by the numbers that it may
+    `begin` with, which another machine rounds differently."""
 
-    def checkpoint(self, training: str) -> Checkpoint: ...
+    def checkpoint(self, training: str, begin: str = "") -> Checkpoint: ...
 
 
 class Forgotten:
     """No state is kept: what is killed begins anew."""
 
-    def checkpoint(self, training: str) -> Forgotten:
+    def checkpoint(self, training: str, begin: str = "") -> Forgotten:
         return self
 
     def load(self) -> None:
         return None
 
-    def keep(self, state: Callable[[], Mapping[str, Any]], over: bool) -> None:
-        return None
+    def keep(self, state: Callable[[], Mapping[str, Any]], over: bool) -> bool:
+        return False
 
 
 @dataclass(frozen=True)

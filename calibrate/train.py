@@ -18,7 +18,7 @@ from torch import Tensor
 
 from calibrate.context import Context
 from calibrate.errors import FitError
-from calibrate.evaluations import Evaluations, identity
+from calibrate.evaluations import Evaluations
 from calibrate.sample import FloatArray
 
 Result = TypeVar("Result")
@@ -63,8 +63,7 @@ def minimise_full_batch(
         gradients = torch.autograd.grad(value, parameters, allow_unused=True)
         return _finite(value), _flat(parameters, gradients)
 
-    checkpoint = context.checkpoints.checkpoint(identity(context, begin))
-    function = Evaluations(value_and_gradient, checkpoint)
+    function = Evaluations(value_and_gradient, context)
     with context.progress.track(description(context), evaluations) as advance:
 
         def told(vector: FloatArray) -> tuple[float, FloatArray]:

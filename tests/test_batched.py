@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import pytest
 
+from calibrate.checkpoints import FileCheckpoint
 from calibrate.cli.main import cli, guarded
 from calibrate.cli.side_by_side import work_together
 from calibrate.data.gaussian import Gaussian
@@ -146,7 +148,7 @@ def test_a_batch_that_was_killed_goes_on_job_by_job(
         [*command, f"sweep.dir={folder}"], stdout=subprocess.DEVNULL
     ) as sweep:  # fmt: skip
         while not kept(folder):
-            assert sweep.poll() is None
+            assert sweep.poll() is None, "the sweep was over before both checkpoints were seen"
             time.sleep(0.01)
         sweep.kill()
     assert states(folder) == [RUNNING] * 2
@@ -162,21 +164,25 @@ def test_a_batch_that_was_killed_goes_on_job_by_job(
 
 
 def test_a_batch_that_was_interrupted_goes_on_as_one_to_the_same_bits(
-    swept: Swept, calm: list[dict[str, object]], tmp_path: Path, capsys
+    swept: Swept,
+    calm: list[dict[str, object]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys,
 ):
-    folder = tmp_path / "swept"
+    folder, keep, once = tmp_path / "swept", FileCheckpoint.keep, Lock()
 
-    def press() -> None:
-        while not kept(folder):
-            time.sleep(0.01)
-        signal.raise_signal(signal.SIGINT)
+    def keep_and_press(self: FileCheckpoint, state: Callable[[], Any], over: bool) -> bool:
+        written = keep(self, state, over)
+        if kept(folder) and once.acquire(blocking=False):
+            signal.raise_signal(signal.SIGINT)
+        return written
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     try:
-        with ThreadPoolExecutor(1) as pool:
-            pressed = pool.submit(press)
-            assert swept(*LONG, KEPT)[0] == 1
-            pressed.result()
+        with monkeypatch.context() as patched:
+            patched.setattr(FileCheckpoint, "keep", keep_and_press)
+            assert swept(*LONG, KEPT)[0] == 1, "two checkpoints were never there at once"
     finally:
         signal.signal(signal.SIGINT, before)
     assert states(folder) == [PLANNED] * 2

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from calibrate.checkpoints import CheckpointFolder
 from calibrate.context import Advance, Context
-from calibrate.errors import StorageError
 from calibrate.member import Member, Schedule
 from calibrate.minibatch import minimise_minibatch
 from calibrate.nn.networks import mlp
 from calibrate.nn.objectives import SquaredError
+from calibrate.storage import SCHEMA
 from calibrate.train import Minimisation
 
 EPOCHS = 40
@@ -171,10 +172,43 @@ def test_a_checkpoint_that_cannot_be_written_ends_nothing(tmp_path: Path):
     assert outcome(members(kept, None, (0.01,))) == outcome(members(Context(), None, (0.01,)))
 
 
-def test_a_damaged_checkpoint_is_told(tmp_path: Path):
+def truncated(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def newer(file: Path) -> None:
+    with h5py.File(file, "a") as opened:
+        opened.attrs["calibrate_schema"] = SCHEMA + 1
+
+
+@pytest.mark.parametrize(("spoil", "reason"), [(truncated, "cannot be read"), (newer, "schema")])
+def test_a_checkpoint_that_cannot_be_read_is_told_and_made_anew(
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+):
     kept = Context(checkpoints=CheckpointFolder(tmp_path, every=1e-9))
-    outcome(members(kept, None, (0.01,)))
+    expected = outcome(members(kept, None, (0.01,)))
     (file,) = tmp_path.iterdir()
-    file.write_text("damaged")
-    with pytest.raises(StorageError, match="cannot be read"):
-        outcome(members(kept, None, (0.01,)))
+    spoil(file)
+    assert outcome(members(kept, None, (0.01,))) == expected
+    assert f"begins anew, its checkpoint is of no use: {file}" in caplog.text
+    assert reason in caplog.text
+    caplog.clear()
+    kept = replace(kept, progress=UntilEpoch(1))
+    assert outcome(members(kept, None, (0.01,))) == expected, "nothing is left to do"
+    assert not caplog.text
+
+
+def test_the_file_of_another_training_is_not_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    kept = Context(checkpoints=CheckpointFolder(tmp_path, every=1e-9))
+    expected = outcome(members(kept, None, (0.01,)))
+    (own,) = tmp_path.iterdir()
+    outcome(members(replace(kept, seed=1), None, (0.01,)))
+    (other,) = set(tmp_path.iterdir()) - {own}
+    other.replace(own)
+    assert outcome(members(kept, None, (0.01,))) == expected
+    assert f"{own} is the checkpoint of another one" in caplog.text
