@@ -319,3 +319,55 @@ def test_a_stored_kind_that_two_bring_is_refused_where_it_is_used(installed: Pat
             loading.load(folder)
         with pytest.raises(ConfigurationError, match=rf"'{kind}' .* calibrate and by"):
             loading.load(ours)
+
+
+CLASSIFIER = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from calibrate.estimate import Domain
+from calibrate.records import FitSummary
+
+
+@dataclass(frozen=True)
+class Flat:
+    tasks: ClassVar[tuple[str, ...]] = ("inference",)
+
+    def fit(self, task, context):
+        assert task.points == () and task.exact is None
+        nominal = {each.name: each.nominal for each in task.nuisances}
+        return FlatScore(Domain.of(task.train.at(nominal)))
+
+
+@dataclass(frozen=True)
+class FlatScore:
+    domain: Domain
+    summary: FitSummary = FitSummary()
+    kind: ClassVar[str] = "flat"
+    uses_nuisances: ClassVar[bool] = False
+    ranges: ClassVar[dict] = {}
+
+    def score(self, x, values):
+        return np.full(len(x), 0.5)
+
+    def knowing(self, values):
+        return self
+
+    def state(self):
+        return {"domain": self.domain.state()}
+"""
+
+
+def test_a_classifier_of_a_package_sees_nothing_unless_it_says_so(installed: Path, capsys):
+    path = installed / "their_package" / "flat.py"
+    write(installed / "their_package" / "conf" / "method" / "flat.yaml",
+          "_target_: their_package.flat.Flat\n")  # fmt: skip
+    write(path, CLASSIFIER)
+    given = ("run", "data=angle", "data.n=300", "data.n_test=600", "method=flat",
+             "evaluator=[score]", "compare_with=[]", "report.figures=false")  # fmt: skip
+    assert "Flat gives a FlatScore without knows: a score" in refused(capsys, *given)
+    write(path, CLASSIFIER + "\n    def knows(self, values):\n        return True\n")
+    forget()
+    assert calibrate(*given) == 0
