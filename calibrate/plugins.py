@@ -17,7 +17,7 @@ package is imported before one of its choices is taken.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module, metadata
 from importlib.metadata import EntryPoint, entry_points
@@ -76,6 +76,16 @@ def fitted_class(kind: str, own: Collection[str]) -> Any:  # noqa: ANN401 - any 
             "package, or have its kind renamed"
         )
     return named_object(_dotted(found[0]), f"a stored '{kind}'") if found else None
+
+
+def versions(node: Any, kinds: Iterable[str] = ()) -> dict[str, str]:  # noqa: ANN401 - any node
+    """The versions of the packages that the `_target_`s of a node, and stored objects of these
+    `kinds`, are of, by distribution (all that share a name to import): none where all are ours."""
+    stored, tops = set(kinds), {target.partition(".")[0] for target in targets(node)}
+    tops |= {_top(entry) for entry in entries(FITTED) if entry.name in stored}
+    found = {_distribution(entry) for group in GROUPS
+             for entry in entries(group) if _top(entry) in tops}  # fmt: skip
+    return {distribution: installed_version(distribution) for distribution in sorted(found)}
 
 
 def targets(node: Any) -> Iterator[str]:  # noqa: ANN401 - nested plain containers

@@ -18,6 +18,8 @@ from calibrate.cli.groups import choices
 from calibrate.cli.kinds import named_class
 from calibrate.cli.main import cli, guarded
 from calibrate.errors import ConfigurationError
+from calibrate.sweep.job import DONE, with_packages
+from calibrate.sweep.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ("data.n=300", "report.figures=false", "evaluator=[closure]")
@@ -319,6 +321,53 @@ def test_a_stored_kind_that_two_bring_is_refused_where_it_is_used(installed: Pat
             loading.load(folder)
         with pytest.raises(ConfigurationError, match=rf"'{kind}' .* calibrate and by"):
             loading.load(ours)
+
+
+def upgraded(installed: Path, version: str) -> None:
+    write(installed / "their_package-1.5.dist-info" / "METADATA",
+          f"Metadata-Version: 2.1\nName: their-package\nVersion: {version}\n")  # fmt: skip
+    forget()
+
+
+def test_an_upgraded_package_is_another_sweep(installed: Path, capsys):
+    sweep = ("run", "-m", "data=gaussian", "method=scaling", "data.n=150", "seed=0,1",
+             "compare_with=[]", "evaluator=[curves]", "report.figures=false", "sweep.dir=swept",
+             "hydra/launcher=basic")  # fmt: skip
+    assert calibrate(*sweep) == 0
+    upgraded(installed, "1.6")
+    assert "swept holds another sweep" in refused(capsys, *sweep)
+    with Ledger(Path("swept")) as ledger:
+        ledger.again(DONE, number=1)
+    said = refused(capsys, "sweep", "retry", "swept")
+    assert "swept was made with their-package 1.5, this is 1.6" in said
+    upgraded(installed, "1.5")
+    assert calibrate("sweep", "retry", "swept") == 0
+
+
+def test_files_that_an_upgraded_package_calibrates_are_other_jobs(installed: Path, capsys):
+    folder = run_folder(capsys, "data=gaussian", "method=scaling")
+    for name in ("a", "b"):
+        write(Path(f"{name}.csv"), "x,y\n1,2\n0.5,2\n")
+    apply = ("apply", str(folder), "a.csv", "b.csv", "out", "hydra/launcher=basic")
+    assert calibrate(*apply) == 0
+    upgraded(installed, "1.6")
+    assert "out holds another sweep" in refused(capsys, *apply)
+
+
+def test_versions_are_those_of_the_packages_that_a_recipe_names(installed: Path):
+    """Whatever is installed, the recipe (and so the hash) of what is ours stays as it is."""
+    ours = {"method": "mse", "configuration": {"method": {"_target_": "calibrate.methods.mse.MSE"}}}
+    assert with_packages(ours, ["polynomial"]) == ours
+    node = {"_target_": "their_package.scaling.Scaling"}
+    found = with_packages({**ours, "compared": {"a": {"base": [node]}}})
+    assert found["packages"] == {"their-package": "1.5"}
+    assert with_packages(ours, ["scaled"])["packages"] == {"their-package": "1.5"}
+    write(installed / "more-2.dist-info" / "METADATA",
+          "Metadata-Version: 2.1\nName: more\nVersion: 2\n")  # fmt: skip
+    write(installed / "more-2.dist-info" / "entry_points.txt",
+          "[calibrate.methods]\nmore = their_package.more\n")  # fmt: skip
+    forget()
+    assert with_packages(node)["packages"] == {"more": "2", "their-package": "1.5"}
 
 
 CLASSIFIER = """
