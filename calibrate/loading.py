@@ -56,6 +56,8 @@ CLASSES = (
 )
 KINDS: Mapping[str, Stored] = {fitted.kind: cast(Stored, fitted) for fitted in CLASSES}
 """The classes of ours that a file can become; a file never names a class to import."""
+ENSEMBLES = (Ensemble.kind, AveragedEnsemble.kind)
+"""Kinds whose members are stored objects of their own."""
 
 
 def load_calibration(path: str | Path) -> Calibration:
@@ -77,7 +79,8 @@ def load_calibration(path: str | Path) -> Calibration:
 def load(path: str | Path) -> Fitted:
     """The calibration, transport map or score stored in a run folder or in a `fitted.h5`.
 
-    Raises StorageError if there is none, it is damaged, or its kind is unknown.
+    Raises StorageError if there is none, it is damaged, or its kind is unknown; ConfigurationError
+    if several packages bring the kind, or the class of one cannot be imported.
     """
     path = fitted_file(path)
     kind, state = load_state(path)
@@ -88,7 +91,8 @@ def load(path: str | Path) -> Fitted:
 
 
 def _rebuilt(path: Path, kind: str, state: State) -> Fitted:
-    if kind in (Ensemble.kind, AveragedEnsemble.kind):
+    theirs: Stored | None = plugins.fitted_class(kind, {*KINDS, *ENSEMBLES})
+    if kind in ENSEMBLES:
         members = tuple(
             cast(Calibration, _rebuilt(path, member["fitted"], member["state"]))
             for member in state["members"]
@@ -97,7 +101,7 @@ def _rebuilt(path: Path, kind: str, state: State) -> Fitted:
             return Ensemble(members[0], members[1:])
         domain = Domain.from_state(state["domain"])
         return AveragedEnsemble(domain, members, bool(state["disjoint"]))
-    rebuilder: Stored | None = KINDS.get(kind) or plugins.fitted_class(kind)
+    rebuilder = KINDS.get(kind, theirs)
     if rebuilder is None:
         raise StorageError(
             f"{path} holds an unknown kind '{kind}': {nearest(kind, KINDS)}; one of another "

@@ -48,11 +48,10 @@ class TransportDataset(Protocol):
 
 
 class Classifier(Protocol):
-    """A method for inference tasks; its class attribute `tasks` holds `inference`, and `sees` what
-    it sees of `points` and `exact` score, which no analysis knows."""
+    """A method for inference tasks; its class attribute `tasks` holds `inference`, and `sees`, if
+    it has one, what it sees of `points` and `exact` score, which no analysis knows."""
 
     tasks: ClassVar[tuple[str, ...]]
-    sees: ClassVar[tuple[str, ...]]
 
     def fit(self, task: InferenceTask, context: Context) -> Score:
         """A fitted score, derived from the task's training events."""

@@ -43,10 +43,7 @@ def environment() -> Mapping[str, str]:
     found = {"python": platform.python_version(), "platform": platform.platform()}
     found["cpus"] = str(os.cpu_count())
     for package in (*PACKAGES, *plugins.packages().values()):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
+        found[package] = plugins.installed_version(package)
     return found
 
 

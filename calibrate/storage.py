@@ -92,6 +92,21 @@ def fitted_file(path: str | Path) -> Path:
     return path / FITTED_FILE if path.is_dir() else path
 
 
+def load_kinds(path: Path) -> set[str]:
+    """The kinds of a stored object and of its members, without building them.
+
+    Raises StorageError as `load_state`.
+    """
+    return set(_kinds(*load_state(path)))
+
+
+def _kinds(kind: str, state: Mapping[str, Any]) -> Iterator[str]:
+    yield kind
+    for member in state.get("members", ()):
+        if isinstance(member, Mapping) and "fitted" in member:
+            yield from _kinds(member["fitted"], member["state"])
+
+
 def load_domain(path: Path) -> Domain:
     """The columns that a stored calibration was derived with, without building it.
 

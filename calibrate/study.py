@@ -11,7 +11,7 @@ from typing import Any
 
 from calibrate.context import Context
 from calibrate.errors import CalibrateError, ConfigurationError, MisfitError
-from calibrate.estimate import Fitted
+from calibrate.estimate import Fitted, Score
 from calibrate.kinds_of_task import REGRESSION, common_tasks, misfit, offered_tasks
 from calibrate.methods.ensemble import bootstrap_ensemble
 from calibrate.methods.together import (
@@ -143,7 +143,7 @@ def _finished(loaded: Loaded, fits: dict[str, Fit]) -> Fits:
         done: dict[str, Fitted] = {label: succeeded(each) for label, each in fits.items()}
         if not isinstance(task, RegressionTask):
             methods = _methods(loaded)
-            return {k: m.fit(_seen(task, m), context.child(k)) for k, m in methods.items()}
+            return {k: _fitted(m, task, context.child(k)) for k, m in methods.items()}
         if study.replicas:
             label, method = next(iter(_methods(loaded).items()))
             given = task.hidden(), study.replicas, context.child(label)
@@ -180,15 +180,26 @@ def _refit(study: Study, context: Context) -> Callable[..., Any]:
 
     def refit(other: AnyTask, label: str = main) -> Fitted:
         method = methods[label]
-        fitted: Fitted = method.fit(_seen(other, method), context.child(label, "refit"))
-        return fitted
+        return _fitted(method, other, context.child(label, "refit"))
 
     return refit
 
 
-def _seen(task: AnyTask, method: Any) -> AnyTask:  # noqa: ANN401 - of its kind of task
-    """The task as a method sees it."""
-    return task.hidden(method.sees) if isinstance(task, InferenceTask) else task.hidden()
+def _fitted(method: Any, task: AnyTask, context: Context) -> Fitted:  # noqa: ANN401
+    """The fit of a method to the task as it sees it; ConfigurationError for a score that lacks what
+    evaluators ask of one."""
+    if not isinstance(task, InferenceTask):
+        fitted: Fitted = method.fit(task.hidden(), context)
+        return fitted
+    score: Score = method.fit(task.hidden(getattr(method, "sees", ())), context)
+    if not isinstance(score, Score):
+        needed = {*Score.__annotations__, *vars(Score)}
+        lacking = [name for name in sorted(needed) if name[0] != "_" and not hasattr(score, name)]
+        raise ConfigurationError(
+            f"{type(method).__name__} gives a {type(score).__name__} without "
+            f"{', '.join(lacking)}: a score needs them (calibrate/estimate.py)"
+        )
+    return score
 
 
 def _found(evaluator: Any, *given: Any) -> Findings:  # noqa: ANN401 - of either kind of task

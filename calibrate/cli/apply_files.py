@@ -6,7 +6,7 @@ The ledger is in the folder of the outputs, so that the same command goes on whe
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from calibrate.cli.compose import compose
 from calibrate.cli.launchers import launcher_of
 from calibrate.cli.sweep import Request, check_options, have_done
 from calibrate.errors import ConfigurationError, DataError, StorageError
-from calibrate.storage import fitted_file, load_domain
-from calibrate.sweep.job import APPLY, DONE, KIND, Planned, content_hash
+from calibrate.storage import fitted_file, load_domain, load_kinds
+from calibrate.sweep.job import APPLY, DONE, KIND, Planned, content_hash, with_packages
 from calibrate.sweep.ledger import FILE, Ledger
 
 ANY_RUN = ("data=gaussian", "method=none")
@@ -41,8 +41,9 @@ def apply_files(
     pairs = list(zip(sources, outputs(sources, folder), strict=True))
     where = _made(folder if composed.sweep.dir is None else Path(composed.sweep.dir), folder)
     known = _known(where)
-    jobs = [_planned(fitted, chunk, options) for chunk in _chunks(pairs, known,
-                                                                 composed.sweep.files)]  # fmt: skip
+    kinds = load_kinds(fitted)
+    jobs = [_planned(fitted, kinds, chunk, options)
+            for chunk in _chunks(pairs, known, composed.sweep.files)]  # fmt: skip
     asked = Request(command, jobs, launcher_of(composed), composed.sweep, composed.output)
     return have_done(where, asked, overrides=overrides, kind=APPLY)
 
@@ -111,10 +112,12 @@ def _chunks(pairs: Sequence[Pair], known: Sequence[Sequence[str]], size: int) ->
     return chunks + [new[start : start + size] for start in range(0, len(new), size)]
 
 
-def _planned(fitted: Path, chunk: Sequence[Pair], options: Options) -> Planned:
+def _planned(
+    fitted: Path, kinds: Collection[str], chunk: Sequence[Pair], options: Options
+) -> Planned:
     files = [(str(source), str(target.absolute())) for source, target in chunk]
     given = {"calibration": str(fitted.absolute()), "options": asdict(options), "files": files}
-    recipe = {KIND: APPLY, "configuration": given}
+    recipe = with_packages({KIND: APPLY, "configuration": given}, kinds)
     content = content_hash(recipe, provenance.version(), {"fitted": provenance.sha256(fitted)})
     names = [source for source, _ in files]
     title = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)} files)"

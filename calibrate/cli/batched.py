@@ -95,7 +95,7 @@ def _shape(ledger: Ledger, job: Job) -> Hashable | None:
         return None
     from calibrate.methods.together import network_shape  # brings torch
 
-    recipe = Recipe(**given)
+    recipe = Recipe.of(given)
     shape = network_shape(instantiated(recipe.configuration[METHOD], METHOD))
     return None if shape is None else (recipe.data, tuple(recipe.compared), shape)
 

@@ -16,9 +16,8 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from calibrate.checks import choice
 from calibrate.cli.compose import EXPERIMENT, METHOD, parse
-from calibrate.cli.groups import GROUPS, choice_file, choices
+from calibrate.cli.groups import GROUPS, choice_file, choices, refuse_unknown
 from calibrate.cli.recipe import Recipe, recipe
 from calibrate.errors import ConfigurationError
 
@@ -95,7 +94,7 @@ def _values(override: Override, text: str) -> tuple[str, ...]:
         raise ConfigurationError(f"{text} {NO_VALUE}")
     if override.key_or_group in GROUPS:
         for value in values:
-            choice(override.key_or_group, value, choices(override.key_or_group))
+            refuse_unknown(override.key_or_group, value, choices(override.key_or_group))
     return values
 
 
@@ -142,7 +141,7 @@ def _follows(override: Override) -> bool:
 def _experiment_text(name: str) -> str:
     """The file of an experiment as it stands; empty where there is none of that name."""
     path = choice_file(EXPERIMENT, name)
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def _is_simple(text: str, combination: Combination) -> bool:

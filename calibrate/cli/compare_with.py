@@ -7,8 +7,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from calibrate.checks import choice
-from calibrate.cli.groups import choices
+from calibrate.cli.groups import choices, refuse_unknown
 from calibrate.errors import ConfigurationError, nearest
 
 
@@ -20,7 +19,7 @@ def compared_with(given: Any, studied: str) -> dict[str, Mapping[str, Any]]:  # 
     found: dict[str, Mapping[str, Any]] = {}
     for item in given:
         for name, values in (item if isinstance(item, DictConfig) else {item: {}}).items():
-            choice("compare_with", name, choices("method"))
+            refuse_unknown("compare_with", name, choices("method"))
             if not isinstance(values, Mapping):
                 raise ConfigurationError(
                     f"compare_with takes options such as {{{name}: {{key: value}}}}, got {values!r}"
@@ -40,7 +39,7 @@ def base_of(given: Any, methods: Sequence[str]) -> tuple[str, Mapping[str, Any]]
         raise ConfigurationError(
             f"method.base takes a name or {{name: {{key: value}}}}, got {given!r}"
         )
-    choice("method.base", name, methods)
+    refuse_unknown("method.base", name, methods)
     return name, values
 
 

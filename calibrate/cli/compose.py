@@ -17,16 +17,17 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from calibrate import plugins
 from calibrate.cli.groups import (
-    choice_file,
     choices,
     configuration_folder,
+    missing_folders,
     options,
     refuse_ambiguous,
 )
-from calibrate.cli.kinds import with_defaults
+from calibrate.cli.kinds import read_choice, with_defaults
 from calibrate.errors import ConfigurationError, nearest
 
 METHOD = "method"
@@ -70,6 +71,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
             return plain
         except MissingConfigException as error:
             raise ConfigurationError(_missing(error)) from error
+        except YAMLError as error:
+            raise ConfigurationError(_damaged(error)) from error
         except ValueError as error:
             raise ConfigurationError(f"the overrides cannot be used: {error}") from error
         except (HydraException, OmegaConfBaseException) as error:
@@ -150,7 +153,7 @@ def is_sweep(overrides: Sequence[str]) -> bool:
     for text in overrides:
         group, _, name = text.partition("=")
         if group == EXPERIMENT and name in choices(EXPERIMENT):
-            found = OmegaConf.load(choice_file(EXPERIMENT, name))
+            found = read_choice(EXPERIMENT, name)
             return str(OmegaConf.select(found, "hydra.mode")) == "MULTIRUN"
     return False
 
@@ -214,7 +217,14 @@ def _missing(error: MissingConfigException) -> str:
     known = [str(option) for option in error.options or choices(group)]
     if not group:
         return str(error).splitlines()[0]
-    return f"no {group} '{name}': {nearest(name, known)} (choices: {', '.join(known)})"
+    hint = f"{nearest(name, known)} (choices: {', '.join(known)})"
+    return f"no {group} '{name}': {hint}{missing_folders()}"
+
+
+def _damaged(error: YAMLError) -> str:
+    """Which file of which package is no YAML, and where."""
+    of = [package for folder, package in plugins.folders().items() if str(folder) in str(error)]
+    return f"a configuration file of {' '.join(of) or plugins.OURS} is damaged: {error}"
 
 
 def _explained(error: Exception, parsed: Sequence[Override]) -> str:

@@ -17,8 +17,8 @@ from calibrate.cli.launchers import launcher_of, refuse_missing_device
 from calibrate.cli.sweep import Request, check_options, have_done, sweep_folder
 from calibrate.errors import ConfigurationError, DataError, MisfitError
 from calibrate.protocols import FileDataset
-from calibrate.storage import fitted_file
-from calibrate.sweep.job import EVALUATE, KIND, Planned, content_hash
+from calibrate.storage import fitted_file, load_kinds
+from calibrate.sweep.job import EVALUATE, KIND, Planned, content_hash, with_packages
 from calibrate.sweep.ledger import FILE, Ledger
 from calibrate.sweep.runs import report
 
@@ -86,11 +86,13 @@ def _checked(asked: Asked) -> list[tuple[Path, float]]:
 def _jobs(asked: Asked, files: Sequence[tuple[Path, float]], size: int) -> Iterator[Planned]:
     calibration = fitted_file(asked.run)
     digests = {"calibration": provenance.sha256(calibration)}
+    kinds = load_kinds(calibration)
     for number, start in enumerate(range(0, len(files), size)):
         part = files[start : start + size]
         names = [str(path) for path, _ in part]
         chunk = Chunk(number, str(calibration.absolute()), asked.label, sorted(asked.trained_on))
-        recipe = {**_recipe(asked, part), KIND: EVALUATE, "chunk": chunk._asdict()}
+        parts = {**_recipe(asked, part), KIND: EVALUATE, "chunk": chunk._asdict()}
+        recipe = with_packages(parts, kinds)
         told = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]} ({len(names)} files)"
         content = content_hash(recipe, provenance.version(), digests)
         yield Planned(tuple(names), {"data.path": told}, recipe, content)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +66,7 @@ def perform(order: Order, folder: Path, progress: Progress) -> None:
 
 def plan_of(recipe: Mapping[str, Any]) -> Plan:
     """The plan of a recipe that may hold more than a run's."""
-    return built(Recipe(**{each.name: recipe[each.name] for each in fields(Recipe)}))
+    return built(Recipe.of(recipe))
 
 
 def evaluators(planned: Plan) -> dict[str, MergingEvaluator]:

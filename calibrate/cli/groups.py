@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from calibrate import plugins
+from calibrate.checks import choice
 from calibrate.errors import ConfigurationError
 
 GROUPS = ("data", "method", "experiment", "evaluator")
-OURS = "calibrate"
 INNER_KEY = re.compile(r"^  ([a-z_]\w*):(.*)$")
 AT_START = re.compile(r"^[a-z_]")
 KEY = re.compile(r"^( *)([a-z_]\w*):(.*)$")
@@ -39,6 +39,30 @@ def choice_file(group: str, name: str) -> Path:
     return next(iter(_brought(group, name)), configuration_folder() / group / f"{name}.yaml")
 
 
+def told_file(group: str, name: str) -> str:
+    """The file of a choice, and the package that it is of."""
+    package = next(iter(_brought(group, name).values()), plugins.OURS)
+    return f"{choice_file(group, name)} of {package}"
+
+
+def refuse_unknown(where: str, name: object, known: Sequence[str]) -> None:
+    """Raise ConfigurationError for what is none of the known choices, and may be one of a package
+    whose folder is missing."""
+    try:
+        choice(where, name, known)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}{missing_folders()}") from None
+
+
+def missing_folders() -> str:
+    """The packages whose choices are not known, and why, as the end of an error message."""
+    return "".join(
+        f"; the installed package {package} has its configuration files in '{place}', where there "
+        "is no folder: install it again, or uninstall it"
+        for package, place in plugins.missing_folders().items()
+    )
+
+
 def refuse_ambiguous(group: str, name: str) -> None:
     """Raise ConfigurationError, with the packages, if two of them bring a choice of one name."""
     packages = list(_brought(group, name).values())
@@ -51,7 +75,7 @@ def refuse_ambiguous(group: str, name: str) -> None:
 
 def _brought(group: str, name: str) -> dict[Path, str]:
     """The files of a choice, each with the package that it comes from."""
-    folders = {configuration_folder(): OURS, **plugins.folders()}
+    folders = {configuration_folder(): plugins.OURS, **plugins.folders()}
     files = {folder / group / f"{name}.yaml": package for folder, package in folders.items()}
     return {path: package for path, package in files.items() if path.is_file()}
 
@@ -142,7 +166,8 @@ def _describe_group(group: str) -> str:
 def _told(group: str, name: str) -> str:
     """What a choice is, and where it comes from if that is not this package alone."""
     packages = list(_brought(group, name).values())
-    return summary(group, name) + ("" if packages == [OURS] else f" [{', '.join(packages)}]")
+    other = "" if packages == [plugins.OURS] else f" [{', '.join(packages)}]"
+    return summary(group, name) + other
 
 
 def _listed(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -160,4 +185,4 @@ def _row(name: str, width: int, text: str) -> str:
 
 def _lines(group: str, name: str) -> list[str]:
     path = choice_file(group, name) if group else configuration_folder() / f"{name}.yaml"
-    return path.read_text(encoding="utf-8").splitlines()
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()

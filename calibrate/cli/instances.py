@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
@@ -10,7 +10,7 @@ import hydra
 from hydra.errors import InstantiationException
 
 from calibrate.errors import CalibrateError, ConfigurationError, nearest
-from calibrate.plugins import named_object, packages
+from calibrate.plugins import TARGET, named_object, packages, targets
 
 OWN_ROOMS = ("calibrate.data.", "calibrate.methods.", "calibrate.evaluators.")
 
@@ -35,7 +35,7 @@ def instantiated(part: Any, where: str) -> Any:  # noqa: ANN401 - whatever the t
 
 def _refuse_unknown(part: Mapping[str, Any], where: str) -> None:
     """Name an option that the target does not have: an experiment may have set it for another."""
-    target = named_object(str(part["_target_"]), where)
+    target = named_object(str(part[TARGET]), where)
     try:
         known = list(signature(target).parameters)
     except (TypeError, ValueError):
@@ -51,9 +51,9 @@ def _refuse_unknown(part: Mapping[str, Any], where: str) -> None:
 def check_targets(part: Any, where: str) -> None:  # noqa: ANN401 - any node
     """Raise ConfigurationError for a `_target_` outside this package and its plugins."""
     allowed = allowed_packages()
-    if not isinstance(part, Mapping):
+    if not isinstance(part, Mapping) or TARGET not in part:
         raise ConfigurationError(f"{where} must have options and a _target_, got {part!r}")
-    for target in _targets(part):
+    for target in targets(part):
         if not target.startswith(allowed):
             raise ConfigurationError(
                 f"{where} names '{target}': only targets of {', '.join(allowed)} are "
@@ -64,14 +64,3 @@ def check_targets(part: Any, where: str) -> None:  # noqa: ANN401 - any node
 def allowed_packages() -> tuple[str, ...]:
     """How a `_target_` may begin."""
     return OWN_ROOMS + tuple(f"{package}." for package in packages())
-
-
-def _targets(node: Any) -> Iterator[str]:  # noqa: ANN401 - nested plain containers
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _targets(value)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from inspect import isclass, ismethod
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from calibrate.cli.groups import choice_file, choices, configuration_folder
+from calibrate.cli.groups import choice_file, choices, configuration_folder, told_file
 from calibrate.errors import ConfigurationError, MisfitError
 from calibrate.kinds_of_task import (
     INFERENCE,
@@ -20,7 +23,7 @@ from calibrate.kinds_of_task import (
     offered_tasks,
     tasks_of,
 )
-from calibrate.plugins import named_object
+from calibrate.plugins import TARGET, named_object
 
 UNFITTED = ("none", "column", "ensemble")
 """Methods that no ensemble is made of."""
@@ -32,9 +35,36 @@ COMPARED_BY_KIND = {INFERENCE: ("baseline_classifier",)}
 
 @cache
 def named_class(group: str, name: str) -> Any:  # noqa: ANN401 - any class
-    """The class that the file of a choice names; ConfigurationError if it cannot be imported."""
-    part: Any = OmegaConf.load(choice_file(group, name))
-    return named_object(str(part["_target_"]), f"{group}={name}")
+    """The class that the file of a choice names, or a constructor of which it names.
+
+    Raises ConfigurationError if there is none, or it cannot be imported.
+    """
+    target = OmegaConf.select(read_choice(group, name), TARGET)
+    if target is None:
+        raise ConfigurationError(
+            f"{group}={name} names no class: {told_file(group, name)} needs a line {TARGET}: …"
+        )
+    return _class_of(named_object(str(target), f"{group}={name}"))
+
+
+def read_choice(group: str, name: str) -> DictConfig:
+    """The file of a choice; ConfigurationError, with the package, if it is no mapping in YAML."""
+    try:
+        found = OmegaConf.load(choice_file(group, name))
+    except (YAMLError, OmegaConfBaseException, OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"{group}={name} cannot be read from {told_file(group, name)}: {error}"
+        ) from error
+    if not isinstance(found, DictConfig):
+        raise ConfigurationError(
+            f"{group}={name} cannot be read from {told_file(group, name)}: it holds no keys"
+        )
+    return found
+
+
+def _class_of(found: Any) -> Any:  # noqa: ANN401 - any class or function
+    """The class that a constructor of its own (a classmethod) is of; anything else as it is."""
+    return found.__self__ if ismethod(found) else found
 
 
 def with_defaults(overrides: Sequence[str], parsed: Sequence[Override]) -> list[str]:
@@ -66,8 +96,9 @@ def bases() -> list[str]:
 def refuse_misfit(data: str, target: str, methods: Mapping[str, object]) -> None:
     """Raise MisfitError, with the datasets that fit, if a dataset does not offer what the methods
     need, or the methods need different things."""
-    kinds, offered = common_tasks(methods), offered_tasks(named_object(target, DATA))
-    if not set(kinds) & set(offered):
+    kinds, source = common_tasks(methods), _class_of(named_object(target, DATA))
+    offered = offered_tasks(source)
+    if isclass(source) and not set(kinds) & set(offered):  # a function's dataset the study refuses
         fitting = [name for name, each in _classes(DATA).items()
                    if set(kinds) & set(offered_tasks(each))]  # fmt: skip
         reason = misfit(f"data={data}", offered, methods, kinds)
@@ -75,7 +106,7 @@ def refuse_misfit(data: str, target: str, methods: Mapping[str, object]) -> None
 
 
 def _classes(group: str) -> dict[str, Any]:
-    """The choices and their classes, but those of a package that cannot be imported, which is told
+    """The choices and their classes, but those that cannot be read or imported, which is told
     where one of them is named and stops nothing else."""
     found = {}
     for name in choices(group):

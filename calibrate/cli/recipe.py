@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -34,6 +34,12 @@ class Recipe:
     method: str
     configuration: Plain
     compared: Mapping[str, Plain]
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Recipe:
+        """A recipe from the plain values of a job, which may hold more than a run's."""
+        own = {each.name for each in fields(cls)}
+        return cls(**{key: value for key, value in stored.items() if key in own})
 
     def plain(self) -> Plain:
         """As nested plain values, for JSON."""

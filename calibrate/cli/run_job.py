@@ -20,7 +20,7 @@ def perform(order: Order, folder: Path, progress: Progress) -> None:
 
 def made(order: Order, progress: Progress) -> tuple[Plan, Context]:
     """What an order is about, and what its parts are given: the job's checkpoints among it."""
-    planned = built(Recipe(**order.recipe))
+    planned = built(Recipe.of(order.recipe))
     context = planned.context(progress)
     if order.checkpoints:
         context = replace(context, checkpoints=order.checkpoints)

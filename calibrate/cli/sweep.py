@@ -6,7 +6,7 @@ import shlex
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from calibrate import provenance
+from calibrate import plugins, provenance
 from calibrate.checks import choice, positive_integer, positive_number
 from calibrate.cli.collect import end
 from calibrate.cli.combinations import Combination, Composer, Swept, parsed
@@ -26,7 +26,17 @@ from calibrate.cli.slurm import Slurm
 from calibrate.errors import CalibrateError, ConfigurationError, StorageError
 from calibrate.protocols import FromFiles
 from calibrate.sweep.batch import carry_over, recover
-from calibrate.sweep.job import DONE, FAILED, LOST, PLANNED, Planned, content_hash, unique
+from calibrate.sweep.job import (
+    DONE,
+    FAILED,
+    LOST,
+    PACKAGES,
+    PLANNED,
+    Planned,
+    content_hash,
+    unique,
+    with_packages,
+)
 from calibrate.sweep.ledger import FILE, Ledger
 from calibrate.sweep.runs import settle
 
@@ -121,7 +131,7 @@ def _planned(swept: Swept) -> list[Planned]:
         with _explained(combination[len(swept.fixed) :], swept):
             recipe = composer.recipe(combination)
             files = _checksums(built(recipe).study.data, checksums)
-        plain = recipe.plain()
+        plain = with_packages(recipe.plain())
         content = content_hash(plain, version, files)
         jobs.append(Planned(combination, parameters, plain, content))
     return unique(jobs)
@@ -256,7 +266,20 @@ def retry(folder: str) -> int:
                 f"{folder} was made by calibrate {about['version']}, this is "
                 f"{provenance.version()}: their results are not mixed"
             )
-        launcher = launcher_of(compose([_first(text) for text in about["overrides"]]))
         left = [job.number for job in ledger.jobs() if job.state != DONE]
+        _refuse_other_packages(folder, map(ledger.recipe, left))
+        launcher = launcher_of(compose([_first(text) for text in about["overrides"]]))
         refuse_missing_device(launcher, map(ledger.recipe, left))
         return _carry_on(ledger, launcher, (LOST, FAILED))
+
+
+def _refuse_other_packages(folder: str, recipes: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ConfigurationError if a package whose code does a job has another version by now."""
+    planned = {item for recipe in recipes for item in recipe.get(PACKAGES, {}).items()}
+    for package, version in sorted(planned):
+        now = plugins.installed_version(package)
+        if now != version:
+            raise ConfigurationError(
+                f"{folder} was made with {package} {version}, this is {now}: their results are "
+                "not mixed"
+            )

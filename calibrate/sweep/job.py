@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from calibrate import plugins
 
 STATES = ("planned", "running", "done", "failed", "lost", "queued")
 """`lost`: its process died without a word; `queued`: it waits in a batch system."""
@@ -15,6 +17,9 @@ PLANNED, RUNNING, DONE, FAILED, LOST, QUEUED = STATES
 KIND = "kind"
 """Key of a recipe, and of what is known of a sweep, that says what its jobs do: without it, run."""
 RUN, APPLY, EVALUATE = "run", "apply", "evaluate"
+
+PACKAGES = "packages"
+"""Key of a recipe that holds the versions of other packages whose code does the job, if any."""
 
 APART_FROM_CONTENT = ("output",)
 """Keys of the configuration that change nothing but where a run is written."""
@@ -63,6 +68,13 @@ def written(value: Any) -> str:  # noqa: ANN401 - a value of the configuration
     if isinstance(value, str):
         return value
     return json.dumps(value)
+
+
+def with_packages(recipe: Mapping[str, Any], kinds: Iterable[str] = ()) -> dict[str, Any]:
+    """A recipe with the versions of other packages that its `_target_`s, and the stored objects of
+    these `kinds` that it works with, are of; as it is where there are none."""
+    found = plugins.versions(recipe, kinds)
+    return {**recipe, PACKAGES: found} if found else dict(recipe)
 
 
 def content_hash(recipe: Mapping[str, Any], version: str, files: Mapping[str, str]) -> str:
