@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.known_scores import EXACT, Known
 from calibrate.context import Context
 from calibrate.data.angle import Angle, AngleEvents
 from calibrate.errors import ConfigurationError, DataError
@@ -26,7 +27,6 @@ from calibrate.inference.templates import (
 )
 from calibrate.sample import FloatArray
 from calibrate.task import InferenceTask, Nuisance, Point
-from tests.inference_models import EXACT, Known
 
 QUARTER = math.pi / 4
 
