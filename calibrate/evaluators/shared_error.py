@@ -17,7 +17,6 @@ import numpy as np
 from calibrate.estimate import Calibration, Replicated
 from calibrate.evaluators.residuals import Residual, binned_mean
 from calibrate.sample import FloatArray, IntArray, KeyArray, Sample
-from calibrate.statistics import binned_sum
 from calibrate.statistics.hashes import row_keys
 
 SHARED_EVENTS = 2000
@@ -51,19 +50,16 @@ class Chosen:
 
     def thinned(self, bins: int) -> Chosen:
         """At most `SHARED_EVENTS` different ones of each bin, in the order of bins and hashes."""
-        one = self.alike_joined()
-        ends = np.searchsorted(one.index, np.arange(bins + 1))
+        order = np.lexsort((self.key, self.index))
+        index, key = self.index[order], self.key[order]
+        new = np.ones(order.size, dtype=bool)
+        new[1:] = (index[1:] != index[:-1]) | (key[1:] != key[:-1])
+        firsts = np.flatnonzero(new)
+        w = np.add.reduceat(self.w[order], firsts)
+        ends = np.searchsorted(index[firsts], np.arange(bins + 1))
         kept = [np.arange(low, min(high, low + SHARED_EVENTS)) for low, high in pairwise(ends)]
-        return one.take(np.concatenate(kept))
-
-    def alike_joined(self) -> Chosen:
-        """Each hash of a bin once, with the sum of its weights, in the order of bins and hashes."""
-        ordered = self.take(np.lexsort((self.key, self.index)))
-        new = np.ones(ordered.w.size, bool)
-        new[1:] = (np.diff(ordered.index) != 0) | (ordered.key[1:] != ordered.key[:-1])
-        row = np.cumsum(new) - 1
-        different = ordered.take(np.flatnonzero(new))
-        return replace(different, w=binned_sum(ordered.w, row, different.w.size))
+        rows = np.concatenate(kept)
+        return replace(self.take(order[firsts[rows]]), w=w[rows])
 
     def take(self, rows: IntArray) -> Chosen:
         """Some of them."""

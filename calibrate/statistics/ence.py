@@ -29,8 +29,8 @@ def normalised_error(
     fluctuations: Fluctuations,
 ) -> tuple[float, float]:
     """ENCE and its error, from squares (n,) of actual and quoted errors in the bins that `index`
-    (n,) names; bins whose mean squares are not positive and finite are left out; both
-    are NaN where none is left."""
+    (n,) names; bins whose mean squares are not positive and finite are left out, and both are NaN
+    where none is left."""
     (real, told), _ = binned_means((actual, quoted), w, index, bins, fluctuations)
     known, place = (real > 0) & (real < np.inf) & (told > 0), np.clip(index, 0, bins - 1)
     if not known.any():
