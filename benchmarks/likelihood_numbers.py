@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.known_scores import Known
+from benchmarks.slow_likelihood import loop
 from calibrate.context import Context
 from calibrate.data.angle import Angle
 from calibrate.data.higgsml import HiggsML
@@ -33,7 +35,6 @@ from calibrate.methods.baseline_classifier import BaselineClassifier
 from calibrate.methods.oracle_classifier import OracleClassifier
 from calibrate.methods.uncertainty_aware import UncertaintyAware
 from calibrate.task import InferenceTask
-from tests.inference_models import Known, loop
 
 QUARTER = math.pi / 4
 EVENTS = 500_000

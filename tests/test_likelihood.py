@@ -11,6 +11,7 @@ from iminuit import Minuit
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from benchmarks.slow_likelihood import loop
 from calibrate.errors import ConfigurationError, DataError, FitError
 from calibrate.inference.contents import Axes, Constant, Spline
 from calibrate.inference.descent import descend
@@ -25,7 +26,6 @@ from tests.inference_models import (
     SIGNAL,
     SLOPES,
     expectation,
-    loop,
     observation,
     profile,
     shifted,

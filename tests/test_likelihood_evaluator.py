@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.known_scores import Known
 from calibrate.context import Context
 from calibrate.data.angle import Angle, AngleEvents
 from calibrate.errors import ConfigurationError, FitError
@@ -27,7 +28,6 @@ from calibrate.records import (
 )
 from calibrate.storage import load_records, save_records
 from calibrate.task import InferenceTask, Nuisance, Point
-from tests.inference_models import Known
 
 QUARTER, HALF = math.pi / 4, math.pi / 2
 AT_QUARTER, AT_HALF = "likelihood/mu1_nuisance0.7854", "likelihood/mu1_nuisance1.571"

@@ -488,6 +488,37 @@ def test_the_closed_error_of_ence_is_the_limit_of_the_bootstrap(off: float, apar
     assert error == pytest.approx(boot, rel=0.08)
 
 
+def ence_of(actual: np.ndarray, quoted: np.ndarray, w: np.ndarray | None = None):
+    """ENCE of squares in four bins of a hundred."""
+    w, index = np.ones(400) if w is None else w, np.repeat(np.arange(4), 100)
+    return normalised_error(actual, quoted, w, index, 4, Groups.of(np.arange(400)))
+
+
+@pytest.mark.parametrize("missing", ["actual", "quoted", "w"])
+def test_a_bin_that_tells_no_ratio_is_left_out_of_ence(missing: str):
+    """One of exact estimates, without quoted errors, without weight."""
+    columns = {"actual": np.random.default_rng(47).normal(size=400) ** 2,
+               "quoted": np.ones(400), "w": np.ones(400)}  # fmt: skip
+    rows = slice(100, 400)
+    index, groups = np.repeat(np.arange(3), 100), Groups.of(np.arange(300))
+    others = [column[rows] for column in columns.values()]
+    columns[missing][:100] = 0
+    assert ence_of(**columns) == pytest.approx(normalised_error(*others, index, 3, groups))
+    columns[missing][:] = 0
+    assert np.isnan(ence_of(**columns)).all()
+
+
+def test_ence_has_no_error_where_nothing_fluctuates():
+    ones = np.ones(400)
+    assert ence_of(ones, ones) == (0.0, 0.0)
+    assert ence_of(4 * ones, ones) == pytest.approx((1.0, 0.0))
+    fluctuating = np.where(np.arange(400) < 100, np.random.default_rng(48).exponential(size=400), 1)
+    one = np.zeros(100, int)
+    alone = normalised_error(fluctuating[:100], ones[:100], ones[:100], one, 1,
+                             Groups.of(np.arange(100)))  # fmt: skip
+    assert ence_of(fluctuating, ones) == pytest.approx([number / 4 for number in alone])
+
+
 def goodness_of(u: np.ndarray, w: np.ndarray | None = None, group: np.ndarray | None = None):
     w, groups = np.ones(u.size) if w is None else w, Groups.of(np.arange(u.size))
     groups = groups if group is None else Groups.of(group)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.slow_likelihood import best_gammas
 from calibrate.errors import ConfigurationError
 from calibrate.inference.histfactory import BinnedModel, ThreePoint, pyhf_fit
 from calibrate.inference.profile import Profile
 from calibrate.task import Nuisance
-from tests.inference_models import BACKGROUND, SIGNAL, best_gammas
+from tests.inference_models import BACKGROUND, SIGNAL
 
 NUISANCES = (Nuisance("tau", 1.0, 0.05), Nuisance("jet", 0.0, 2.0))
 CENTRES, WIDTHS = np.array([1.0, 0.0]), np.array([0.05, 2.0])

@@ -3,12 +3,13 @@
 The mean of ẑ in a bin of z changes with the training sample; the replicas of a calibration tell by
 how much. It is a smooth function of x, so that a few events of a bin tell it: those whose features
 and truth have the smallest hashes. They are a random choice, the same in whatever order the events
-come, and those of a whole sample are among those of its parts.
+come, and those of a whole sample are among those of its parts. Events alike in features and truth
+share a hash; they are one with the sum of their weights, or the choice would be one of few values.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,7 @@ from calibrate.sample import FloatArray, IntArray, KeyArray, Sample
 from calibrate.statistics.hashes import row_keys
 
 SHARED_EVENTS = 2000
-"""Events of a bin that are looked at."""
+"""Different events of a bin that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,20 @@ class Chosen:
         return Chosen(**columns).thinned(bins)
 
     def thinned(self, bins: int) -> Chosen:
-        """At most `SHARED_EVENTS` of each bin, in the order of bins and hashes."""
+        """At most `SHARED_EVENTS` different ones of each bin, in the order of bins and hashes."""
         order = np.lexsort((self.key, self.index))
-        ends = np.searchsorted(self.index[order], np.arange(bins + 1))
-        kept = [order[low : min(high, low + SHARED_EVENTS)] for low, high in pairwise(ends)]
+        index, key = self.index[order], self.key[order]
+        new = np.ones(order.size, dtype=bool)
+        new[1:] = (index[1:] != index[:-1]) | (key[1:] != key[:-1])
+        firsts = np.flatnonzero(new)
+        w = np.add.reduceat(self.w[order], firsts)
+        ends = np.searchsorted(index[firsts], np.arange(bins + 1))
+        kept = [np.arange(low, min(high, low + SHARED_EVENTS)) for low, high in pairwise(ends)]
         rows = np.concatenate(kept)
+        return replace(self.take(order[firsts[rows]]), w=w[rows])
+
+    def take(self, rows: IntArray) -> Chosen:
+        """Some of them."""
         return Chosen(**{each.name: getattr(self, each.name)[rows] for each in fields(self)})
 
     def error(self, fit: Replicated, component: int, bins: int) -> FloatArray:

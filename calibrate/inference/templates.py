@@ -2,7 +2,8 @@
 
 Every filling takes the same simulated events, moved to other nuisances and scored again, so that
 templates fluctuate together and their changes are known better than they are themselves.
-What the finite simulation leaves open in a result is told by events in parts, made of whole groups,
+What the finite simulation leaves open in a result is told by events in parts, made of whole groups
+by a hash of their labels (the label itself may follow the class, or a cut that chose the events),
 the same parts in all fillings and of all scores. One pass over the events fills all of them, where
 replicas event by event take a pass each. A jackknife leaves out one of ten `blocks` of parts at a
 time; a replica of the simulation draws parts with replacement.
@@ -24,6 +25,7 @@ from calibrate.inference.contents import Axes, Contents
 from calibrate.inference.likelihood import Expectation
 from calibrate.sample import FloatArray, IntArray, Sample
 from calibrate.statistics import binned_sum, grouped_squares
+from calibrate.statistics.hashes import row_keys
 from calibrate.task import Auxiliary, LabelledEvents, Nuisance, Point
 
 WIDTHS_REACHED = 4.0
@@ -223,8 +225,10 @@ def jackknife_error(values: FloatArray) -> float:
 
 
 def in_parts(index: IntArray, group: IntArray, parts: int, size: int) -> IntArray:
-    """The cells (n,) below parts × size of events with `index` (n,) below `size`."""
-    return index + size * (group % parts)
+    """The cells (n,) below parts × size of events with `index` (n,) below `size`; a group is in any
+    part with the same probability, in that of fewer parts whose number divides `parts` too."""
+    part = (row_keys([group]) % np.uint64(parts)).astype(np.int64)
+    return np.asarray(index + size * part)
 
 
 def _fill(

@@ -19,9 +19,6 @@ from calibrate.statistics.bootstrap import Fluctuations
 from calibrate.statistics.means import binned_means, mean_values
 from calibrate.statistics.moments import binned_sum
 
-TINY = 1e-200
-"""Keeps a quotient finite in a bin where nothing fluctuates."""
-
 
 def normalised_error(
     actual: FloatArray,
@@ -32,20 +29,30 @@ def normalised_error(
     fluctuations: Fluctuations,
 ) -> tuple[float, float]:
     """ENCE and its error, from squares (n,) of actual and quoted errors in the bins that `index`
-    (n,) names; bins whose mean squares are not positive are left out."""
+    (n,) names; bins whose mean squares are not positive and finite are left out, and both are NaN
+    where none is left."""
     (real, told), _ = binned_means((actual, quoted), w, index, bins, fluctuations)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.sqrt(real / told)
-    known, place = np.isfinite(ratio), np.clip(index, 0, bins - 1)
-    ratio, real, told = (np.where(known, each, 1.0) for each in (ratio, real, told))
+    known, place = (real > 0) & (real < np.inf) & (told > 0), np.clip(index, 0, bins - 1)
+    if not known.any():
+        return np.nan, np.nan
+    real, told = (np.where(known, each, 1.0) for each in (real, told))
+    ratio = np.sqrt(real / told)
     influence = 0.5 * ratio[place] * (quoted / told[place] - actual / real[place])
     influence[~known[place] | (index != place)] = 0.0
     _, (error,) = binned_means([influence], w, index, bins, fluctuations)
-    miss, error = (1 - ratio)[known], error[known] + TINY
+    miss, error = (1 - ratio)[known], error[known]
     sign = np.zeros(bins)
-    sign[known] = 2 * ndtr(miss / error) - 1
+    sign[known], folded = _folded(miss, error)
     share = np.sum(w) / np.where(known, binned_sum(w, index, bins), 1.0)
     _, (shared,) = mean_values([(sign * share)[place] * influence], w, fluctuations)
-    folded = miss**2 + error**2 - mean_absolute(miss, error) ** 2 - (sign[known] * error) ** 2
-    variance = shared**2 + np.sum(np.maximum(folded, 0.0))
+    variance = shared**2 + np.sum(np.maximum(folded - (sign[known] * error) ** 2, 0.0))
     return float(np.mean(np.abs(miss))), float(np.sqrt(variance) / miss.size)
+
+
+def _folded(miss: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """E[sgn d] and Var|d| of Gaussian d of these means and widths (k,), which may be 0."""
+    sign, variance, moves = np.sign(miss), np.zeros(miss.size), error > 0
+    mean, width = miss[moves], error[moves]
+    sign[moves] = 2 * ndtr(mean / width) - 1
+    variance[moves] = mean**2 + width**2 - mean_absolute(mean, width) ** 2
+    return sign, variance
