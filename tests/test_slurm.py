@@ -91,11 +91,13 @@ def background() -> Iterator[ThreadPoolExecutor]:
 
 
 def in_slurm(folder: Path, number: int) -> str:
-    """Wait until Slurm has started a job, before it has imported anything; its number there."""
+    """Wait until Slurm has started a job's script, which gets signals, before it has imported
+    anything; its number there."""
     until((folder / "slurm").is_dir)  # the ledger is whole by then
     until(lambda: jobs(folder)[number].slurm)
     known = str(jobs(folder)[number].slurm)
     until(lambda: "JobState=RUNNING" in told("scontrol", "show", "job", known))
+    until(lambda: list((folder / "slurm").glob(f"{known}_0_log.*")))
     return known
 
 
