@@ -168,6 +168,7 @@ class GaussianAnsatz:
         network.to(device=device, dtype=dtype)
         x, t = (torch.as_tensor(a, dtype=dtype, device=device) for a in arrays[:2])
         w, log_w = (torch.as_tensor(a, device=device) for a in (arrays[2], pairs.log_weight))
+        w, log_w = w / w.sum(), log_w - torch.logsumexp(log_w, 0)
         first, second = (torch.as_tensor(index, device=device) for index in (pairs.x, pairs.z))
         x_pairs, t_pairs = x[first], t[second]
         prior = 0.5 / (self.weight_prior**2 * n_effective)
@@ -212,10 +213,10 @@ class GaussianAnsatz:
 
 
 def offset(heads: Heads, w: Tensor) -> Tensor:
-    """Σw|D(x)|²/Σw, whose penalty keeps B(x) near the maximum of f; zero where D = 0."""
+    """Σw|D(x)|² (Σw = 1), whose penalty keeps B(x) near the maximum of f; zero where D = 0."""
     if heads.d is None:
         return w.new_zeros(())
-    return (w * (heads.d.double() ** 2).sum(-1)).sum() / w.sum()
+    return (w * (heads.d.double() ** 2).sum(-1)).sum()
 
 
 @dataclass(frozen=True)

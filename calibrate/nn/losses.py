@@ -28,15 +28,13 @@ def truncated_squares(prediction: Tensor, target: Tensor, w: Tensor) -> Tensor:
 
 
 def donsker_varadhan(joint: Tensor, w: Tensor, product: Tensor, log_w: Tensor) -> Tensor:
-    """The bound of the mutual information, L = Σwf/Σw - log(Σ v e^f / Σ v) [nat].
+    """The bound of the mutual information, L = Σwf - log Σ v e^f [nat].
 
     `joint` (n,) is f on the events with weights w (n,); `product` (m,) is f on pairs drawn
-    from p(x)p(z) with log-weights `log_w` (m,). Source: arXiv:2205.05084, Eq. 14, with the
-    weights in both terms and a log-sum-exp for the second.
+    from p(x)p(z) with weights v = exp(`log_w`) (m,), both of sum 1. Source: arXiv:2205.05084,
+    Eq. 14, with the weights in both terms and a log-sum-exp for the second.
     """
-    first = (w * joint).sum() / w.sum()
-    second = torch.logsumexp(product + log_w, 0)
-    return first - (second - torch.logsumexp(log_w, 0))
+    return (w * joint).sum() - torch.logsumexp(product + log_w, 0)
 
 
 def smooth_pinball(prediction: Tensor, target: Tensor, w: Tensor, level: float) -> Tensor:
