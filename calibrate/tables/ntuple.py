@@ -21,12 +21,11 @@ from calibrate.tables.columns import (
     Advance,
     Chunk,
     NewColumns,
-    counts_of,
     no_numbers,
     refuse_names,
 )
 from calibrate.tables.failures import reading
-from calibrate.tables.root_files import KIND, column_of, jagged, nested, opened_for_writing
+from calibrate.tables.root_files import KIND, column_of, next_columns, opened_for_writing
 
 
 class NtupleTable:
@@ -106,17 +105,14 @@ class NtupleTable:
         self._refuse_dots(new)
         needed = [*copied, *([new.like] if new.like else [])]
         written, row = None, 0
-        for first, array in self._steps(needed, rows):
-            like = {new.like: jagged(_field(array, new.like))} if new.like else {}
-            counts = counts_of(Chunk(first, len(array), like), new.like)
-            last = row + (len(array) if counts is None else int(counts.sum()))
-            added = {k: nested(v, counts) for k, v in new.read(row, last).items()}
+        for _, array in self._steps(needed, rows):
+            like = _field(array, new.like) if new.like else None
+            added, row = next_columns(new, like, len(array), row)
             columns = {**{k: array[k] for k in copied}, **added}
             if written is None:
                 written = self._made(file, name, columns)
             if len(array):
                 written.extend(columns)
-            row = last
             advance(len(array))
 
     def _made(self, file: Any, name: str, columns: dict[str, Any]) -> Any:  # noqa: ANN401 - uproot's

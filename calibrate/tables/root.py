@@ -16,13 +16,12 @@ from calibrate.tables.columns import (
     Advance,
     Chunk,
     NewColumns,
-    counts_of,
     no_numbers,
     refuse_names,
 )
 from calibrate.tables.failures import reading
 from calibrate.tables.ntuple import NtupleTable
-from calibrate.tables.root_files import KIND, column_of, jagged, nested, opened_for_writing
+from calibrate.tables.root_files import KIND, column_of, next_columns, opened_for_writing
 
 TREES = ("TTree", "TNtuple", "TNtupleD")
 NTUPLE = "ROOT::RNTuple"
@@ -115,17 +114,14 @@ class RootTable:
         groups |= dict.fromkeys(new.types, groups.get(new.like or "", OWN_COUNTER))
         tree, row = None, 0
         for first, stop, arrays in self._steps(needed, rows):
-            like = {new.like: jagged(arrays[new.like])} if new.like else {}
-            counts = counts_of(Chunk(first, stop - first, like), new.like)
-            last = row + (stop - first if counts is None else int(counts.sum()))
-            added = {k: nested(v, counts) for k, v in new.read(row, last).items()}
+            like = arrays[new.like] if new.like else None
+            added, row = next_columns(new, like, stop - first, row)
             with reading(self.path, KIND):
                 columns = _grouped({**{k: arrays[k] for k in copied}, **added}, groups)
             if tree is None:
                 tree = _made(file, name or self._name, self._tree.title, columns)
             if stop > first:
                 tree.extend(columns)
-            row = last
             advance(stop - first)
 
     def _steps(

@@ -12,7 +12,7 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from calibrate.tables.columns import Jagged, Values
+from calibrate.tables.columns import Jagged, NewColumns, Values
 from calibrate.tables.failures import writing
 
 KIND = "ROOT"
@@ -49,3 +49,13 @@ def jagged(array: ak.Array) -> Jagged:
 def nested(values: Values, counts: Values | None) -> Any:  # noqa: ANN401 - numpy or awkward
     """One value for each entry, or as many as `counts` says."""
     return values if counts is None else ak.unflatten(values, counts)
+
+
+def next_columns(
+    new: NewColumns, like: ak.Array | None, entries: int, row: int
+) -> tuple[dict[str, Any], int]:
+    """The new columns of so many entries, whose values begin at `row`: one for each entry, or as
+    many as the jagged array `like` has; and the row behind them."""
+    counts = None if like is None else jagged(like).counts
+    last = row + (entries if counts is None else int(counts.sum()))
+    return {name: nested(values, counts) for name, values in new.read(row, last).items()}, last
