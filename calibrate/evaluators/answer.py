@@ -68,12 +68,9 @@ def curve_record(
     **binned: FloatArray,
 ) -> ClosureCurve:
     """The record of statistics in bins of z; `binned` are those that are not of u alone."""
+    given = {**residual.identity(method), **binned}
     return ClosureCurve(
-        method=method,
-        test=residual.label,
-        z_name=residual.column.name,
-        z_unit=residual.column.unit,
-        relative=residual.column.positive,
+        **given,
         tolerance=binning.tolerance,
         edges=binning.z_edges,
         **{each.name: getattr(found, each.name) for each in fields(found)},
@@ -82,5 +79,4 @@ def curve_record(
         fit_chi2=core.chi2,
         fit_ndf=core.ndf,
         fit_probability=core.probability,
-        **binned,
     )

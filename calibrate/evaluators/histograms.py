@@ -128,11 +128,7 @@ def tail_record(
 ) -> TailHistogram:
     """The record of a density and of the shares below and above the core."""
     return TailHistogram(
-        method=method,
-        test=residual.label,
-        z_name=residual.column.name,
-        z_unit=residual.column.unit,
-        relative=residual.column.positive,
+        **residual.identity(method),
         edges=edges,
         density=found.density,
         density_error=found.error,
@@ -191,11 +187,7 @@ def response_record(
 ) -> ResponseHistogram:
     """The record of a density, with the core of the whole sample."""
     return ResponseHistogram(
-        method=method,
-        test=residual.label,
-        z_name=residual.column.name,
-        z_unit=residual.column.unit,
-        relative=residual.column.positive,
+        **residual.identity(method),
         edges=edges,
         density=found.density,
         density_error=found.error,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,12 @@ class Residual:
     def ascending(self) -> IntArray:
         """The rows in the order of u."""
         return np.argsort(self.u)
+
+    def identity(self, method: str) -> dict[str, Any]:
+        """What records say they are of: the method, the test sample and the truth column."""
+        column = self.column
+        return {"method": method, "test": self.label, "z_name": column.name,
+                "z_unit": column.unit, "relative": column.positive}  # fmt: skip
 
     @property
     def reference(self) -> float:

@@ -150,11 +150,7 @@ def sliced_record(
     """The record of statistics in cells, bin after bin and slice after slice."""
     shape = cut.edges.size - 1, z_edges.size - 1
     return SlicedClosure(
-        method=method,
-        test=residual.label,
-        z_name=residual.column.name,
-        z_unit=residual.column.unit,
-        relative=residual.column.positive,
+        **residual.identity(method),
         tolerance=tolerance,
         by=cut.slicing.name,
         by_unit=cut.unit,
